@@ -7,7 +7,6 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::bits::BitWriter;
-use truetick_netcode::clock;
 use truetick_netcode::command::write_commands;
 use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::messages::{
@@ -27,6 +26,7 @@ use truetick_server::room::RoomConfig;
 use truetick_server::server::Server;
 use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::{ArenaCommand, arena_schema};
+use truetick_transport::clock;
 
 use crate::{Kept, SERVER, WALL, issuer};
 

@@ -12,7 +12,6 @@ use serde_json::json;
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::client::snapshot_buffer::{SnapshotBuffer, SnapshotError};
-use truetick_netcode::clock;
 use truetick_netcode::command::write_commands;
 use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::messages::{Body, ClientMessage, SESSION_STREAM, encode};
@@ -24,8 +23,10 @@ use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::Issuer;
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
-use truetick_netcode::transport::{ReceivedDatagram, Transport, wait_readable};
+use truetick_netcode::transport::Transport;
+use truetick_transport::clock;
+use truetick_transport::udp::{UdpPath, UdpTransport};
+use truetick_transport::{ReceivedDatagram, wait_readable};
 
 use crate::workload::{Nothing, walker_schema};
 

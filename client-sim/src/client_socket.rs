@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::server_transport::ServerTransport;
-use truetick_netcode::transport::{Event, PeerAddr, Transmit, Transport, wait_readable};
+use truetick_netcode::transport::{Event, PeerAddr, Transmit, Transport};
+use truetick_transport::server_transport::ServerTransport;
+use truetick_transport::wait_readable;
 
 use crate::connect_options::ConnectOptions;
 

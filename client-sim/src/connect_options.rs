@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 use truetick_netcode::transport::TransportKind;
-use truetick_netcode::transport::memory::MemoryHub;
-use truetick_netcode::transport::quic::certificate::Fingerprint;
-use truetick_netcode::transport::quic::config::Trust;
-use truetick_netcode::transport::quic::{Dial, QuicError, QuicRuntime, QuicTransport};
-use truetick_netcode::transport::server_transport::ServerTransport;
+use truetick_transport::memory::MemoryHub;
+use truetick_transport::quic::certificate::Fingerprint;
+use truetick_transport::quic::config::Trust;
+use truetick_transport::quic::{Dial, QuicError, QuicRuntime, QuicTransport};
+use truetick_transport::server_transport::ServerTransport;
 
 /// The web origin that native clients of WebTransport send.
 pub const ORIGIN: &str = "https://truetick.example";

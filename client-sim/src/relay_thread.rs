@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use truetick_netcode::clock;
 use truetick_netcode::link_sim::LinkConfig;
-use truetick_netcode::transport::relay::UdpRelay;
+use truetick_transport::clock;
+use truetick_transport::relay::UdpRelay;
 
 /// A running relay.
 pub struct RelayThread {

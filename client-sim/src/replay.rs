@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use truetick_netcode::clock;
 use truetick_netcode::messages::MismatchReport;
 use truetick_netcode::schema::Schema;
 use truetick_netcode::session::ClientId;
@@ -26,6 +25,7 @@ use truetick_server::recording::replay::{
 };
 use truetick_server::simulation::Simulation;
 use truetick_shared::arena::ArenaCommand;
+use truetick_transport::clock;
 
 use crate::world_dump::world_dump;
 

@@ -9,7 +9,6 @@ use bevy_ecs::world::World;
 use glam::Vec2;
 use serde_json::Value;
 use truetick_netcode::bits::{BitReader, BitWriter};
-use truetick_netcode::clock;
 use truetick_netcode::command::Command as GameCommand;
 use truetick_netcode::error::WireError;
 use truetick_netcode::replication::NetId;
@@ -25,6 +24,7 @@ use truetick_server::registry::Registry;
 use truetick_server::room::RoomConfig;
 use truetick_server::systems::Systems;
 use truetick_server::world_room::WorldRoom;
+use truetick_transport::clock;
 
 fn sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_truetick-sim"))

@@ -2,14 +2,14 @@
 //!
 //! It depends on no game, no ECS and no file. Its cores are sans-IO: time, bytes and randomness are
 //! arguments and effects are polled, so the same code runs in production, under a simulator's
-//! virtual time and in benchmarks. Only [`clock`] reads the machine's clocks, and only
-//! [`transport`] opens sockets.
+//! virtual time and in benchmarks. It reads no clock and opens no socket: the crate
+//! `truetick-transport` does.
 //!
 //! ```text
 //! session (netcode 1.02) -> packet -> connection (sequence, rtt, channel) -> messages, disconnect
 //! schema -> replication (server: versions, baselines, packets)
 //!        -> client (snapshots, prediction, interpolation)
-//! link_sim, transport: simulated and real networks
+//! link_sim: a simulated network; transport: what a session needs of a real one
 //! ```
 //! Start at [`client::runtime::ClientRuntime`] for a client; at [`session::server::SessionServer`],
 //! [`connection::Connection`] and [`replication::client_view::ClientView`] for a server. The crate
@@ -20,7 +20,6 @@
 pub mod bits;
 pub mod channel;
 pub mod client;
-pub mod clock;
 pub mod coding;
 pub mod command;
 pub mod congestion;

@@ -1,8 +1,8 @@
 //! Points in time as plain numbers, so that production, simulation and tests share one type.
 //!
 //! A [`Timestamp`] counts nanoseconds since an arbitrary start; a [`UnixTime`] counts milliseconds
-//! since 1970. Only [`crate::clock`] creates them from the machine's clocks; all other code
-//! receives them as arguments.
+//! since 1970. Only `truetick_transport::clock` creates them from the clocks of the machine; all
+//! other code receives them as arguments.
 //!
 //! ```
 //! use std::time::Duration;

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
 use thiserror::Error;
-use truetick_netcode::clock;
 use truetick_netcode::schema::SchemaError;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::Issuer;
 use truetick_netcode::transport::TransportKind;
-use truetick_netcode::transport::server_transport::ServerTransport;
+use truetick_transport::clock;
+use truetick_transport::server_transport::ServerTransport;
 
 pub use self::report::HostReport;
 use self::run::Run;

@@ -37,15 +37,33 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
-use truetick_netcode::clock;
-use truetick_netcode::limits::{
-    HTTP_BUFFER_BYTES, HTTP_CONNECTION_TIME, HTTP_CONNECTIONS, HTTP_CONNECTIONS_PER_ADDRESS,
-    HTTP_HEAD_TIME, HTTP_REQUEST_TIME,
-};
+use truetick_transport::clock;
+
 use truetick_netcode::session::RateLimitKey;
 use truetick_netcode::session::rate::{Rate, TokenBucket};
 
 use crate::descriptors::share_for_http;
+
+/// HTTP connections of one listener at once; the process's limit of open files also applies.
+pub const HTTP_CONNECTIONS: usize = 512;
+
+/// HTTP connections from one address (or IPv6 prefix of 64 bits) at once: enough for a backend's
+/// pool.
+pub const HTTP_CONNECTIONS_PER_ADDRESS: usize = 128;
+
+/// Time within which an HTTP request's head must arrive, from the start of the connection or from
+/// the previous answer.
+pub const HTTP_HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// Time within which an HTTP request's body must arrive and its answer be ready.
+pub const HTTP_REQUEST_TIME: Duration = Duration::from_secs(5);
+
+/// Time after which an HTTP connection is closed in any case.
+pub const HTTP_CONNECTION_TIME: Duration = Duration::from_secs(60);
+
+/// Bytes that an HTTP connection buffers in each direction: hyper's minimum, enough for any
+/// expected head.
+pub const HTTP_BUFFER_BYTES: usize = 8 * 1_024;
 
 /// Pause after a failing `accept`, because the lack of descriptors that caused it may pass.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use tracing::{info, warn};
-use truetick_netcode::clock;
 use truetick_netcode::session::config::Servers;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::Issuer;
 use truetick_netcode::transport::TransportKind;
-use truetick_netcode::transport::quic::certificate::Fingerprint;
-use truetick_netcode::transport::server_transport::ServerTransport;
-use truetick_netcode::transport::udp::tells_local_address;
+use truetick_transport::clock;
+use truetick_transport::quic::certificate::Fingerprint;
+use truetick_transport::server_transport::ServerTransport;
+use truetick_transport::udp::tells_local_address;
 
 use crate::config::ServerConfig;
 use crate::host::StartError;

@@ -22,7 +22,6 @@ use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
-use truetick_netcode::clock;
 use truetick_netcode::session::token::Purpose;
 use truetick_netcode::session::{Role, UserId};
 use truetick_server::auction::offline;
@@ -32,6 +31,7 @@ use truetick_server::listeners::Listeners;
 use truetick_server::log::{self, BackgroundWriter};
 use truetick_server::page::PageListener;
 use truetick_server::{descriptors, keys, token_service};
+use truetick_transport::clock;
 
 use self::arguments::{Arguments, AuctionCommand, Command, TokenArguments};
 

@@ -9,12 +9,10 @@ use thiserror::Error;
 use tracing::info;
 use truetick_netcode::session::token::TOKEN_SERVERS;
 use truetick_netcode::time::UnixTime;
-use truetick_netcode::transport::quic::certificate::{
+use truetick_transport::quic::certificate::{
     Certificate, CertificateError, Fingerprint, SELF_SIGNED_DAYS,
 };
-use truetick_netcode::transport::quic::{
-    ListenConfig, Origins, QuicError, QuicRuntime, QuicTransport,
-};
+use truetick_transport::quic::{ListenConfig, Origins, QuicError, QuicRuntime, QuicTransport};
 
 use crate::files::read_text;
 use crate::keys::warn_if_readable;

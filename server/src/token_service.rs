@@ -38,14 +38,14 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
-use truetick_netcode::clock;
 use truetick_netcode::packet::WIRE_VERSION;
 use truetick_netcode::session::rate::{Rate, TokenBuckets};
 use truetick_netcode::session::token::{Issuer, Purpose};
 use truetick_netcode::session::{RateLimitKey, Role, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::TransportKind;
-use truetick_netcode::transport::quic::certificate::Fingerprint;
+use truetick_transport::clock;
+use truetick_transport::quic::certificate::Fingerprint;
 
 use crate::http;
 use crate::listeners::Listeners;

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use truetick_netcode::limits::{DRAIN_BATCHES, RECEIVE_BATCH};
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::quic::QuicStats;
-use truetick_netcode::transport::server_transport::ServerTransport;
-use truetick_netcode::transport::udp::{UdpStats, UdpTransport};
-use truetick_netcode::transport::{Event, PeerAddr, Transport, TransportKind, wait_readable};
+use truetick_netcode::transport::{Event, PeerAddr, Transport, TransportKind};
+use truetick_transport::quic::QuicStats;
+use truetick_transport::server_transport::ServerTransport;
+use truetick_transport::udp::{UdpStats, UdpTransport};
+use truetick_transport::wait_readable;
 
 /// The transports of a server, at most one of each kind.
 #[derive(Default)]

@@ -10,11 +10,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::{get, post};
-use truetick_netcode::clock;
-use truetick_netcode::limits::{HTTP_CONNECTIONS_PER_ADDRESS, HTTP_HEAD_TIME, HTTP_REQUEST_TIME};
 use truetick_server::descriptors::raise_limit;
 use truetick_server::files::resident_bytes;
 use truetick_server::http::serve;
+use truetick_server::http::{HTTP_CONNECTIONS_PER_ADDRESS, HTTP_HEAD_TIME, HTTP_REQUEST_TIME};
+use truetick_transport::clock;
 
 /// Number of connections beyond any limit.
 const CROWD: usize = 1_100;

@@ -16,12 +16,12 @@ use truetick_netcode::session::Role;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::{ConnectToken, Issuer, PrivateToken, Purpose};
 use truetick_netcode::transport::TransportKind;
-use truetick_netcode::transport::quic::certificate::Fingerprint;
 use truetick_server::config::ServerConfig;
 use truetick_server::listeners::Listeners;
 use truetick_server::page::{PageError, PageListener};
 use truetick_server::quic_settings::QuicSettings;
 use truetick_shared::arena::arena_schema;
+use truetick_transport::quic::certificate::Fingerprint;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 

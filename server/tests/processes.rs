@@ -15,8 +15,8 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use truetick_netcode::clock;
 use truetick_server::keys::{KEY_VARIABLE, SECRET_VARIABLE};
+use truetick_transport::clock;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

@@ -10,15 +10,15 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
-use truetick_netcode::clock;
 use truetick_netcode::packet::{PROTOCOL, WIRE_VERSION};
 use truetick_netcode::session::Role;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::{ConnectToken, Issuer, PrivateToken, Purpose};
 use truetick_netcode::transport::TransportKind;
-use truetick_netcode::transport::quic::certificate::Fingerprint;
 use truetick_server::listeners::Listeners;
 use truetick_server::token_service::{routes, serve};
+use truetick_transport::clock;
+use truetick_transport::quic::certificate::Fingerprint;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

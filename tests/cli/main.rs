@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use truetick_netcode::clock;
 use truetick_server::files::write_text;
 use truetick_tests::mark::Mark;
 use truetick_tests::plan::Plan;
 use truetick_tests::reduction::{Reduction, minimise};
 use truetick_tests::run::{Outcome, run};
+use truetick_transport::clock;
 
 use seeds::Report;
 

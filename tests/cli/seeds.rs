@@ -7,10 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use truetick_netcode::clock;
 use truetick_tests::mark::{Mark, Marks};
 use truetick_tests::plan::Plan;
 use truetick_tests::run::{Outcome, run};
+use truetick_transport::clock;
 
 const REGRESSIONS: &str = include_str!("../regression_seeds.txt");
 

@@ -4,10 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::crypto::Key;
-use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_server::auction::entry::Entry;
 use truetick_server::auction::room::AuctionRoom;
 use truetick_server::auction::settings::AuctionSettings;
@@ -15,6 +13,8 @@ use truetick_server::config::ServerConfig;
 use truetick_server::host::{Host, random_u64};
 use truetick_server::journal::CommitLog;
 use truetick_server::room::Room;
+use truetick_transport::clock;
+use truetick_transport::udp::{UdpPath, UdpTransport};
 
 use crate::Done;
 

@@ -17,7 +17,6 @@ use truetick_client_sim::auction::crowd::{Crowd, CrowdConfig};
 use truetick_client_sim::auction::strategy::{House, Strategy};
 use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::token_source::TokenSource;
-use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
 use truetick_server::auction::audit::Audit;
 use truetick_server::auction::entry::HouseReplica;
@@ -28,6 +27,7 @@ use truetick_server::journal::open::{read, read_all};
 use truetick_server::journal::segment::{self, FRAMES, Mark, SegmentId};
 use truetick_shared::auction::money::Amount;
 use truetick_tests::auction::check::{Compared, compare};
+use truetick_transport::clock;
 
 use house::{HouseProcess, KEEPER, key};
 

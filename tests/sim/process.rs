@@ -2,7 +2,7 @@
 //! up.
 
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::stamps::ReceiveStamps;
+use truetick_transport::stamps::ReceiveStamps;
 
 use crate::event_queue::EventQueue;
 use crate::mark::{Mark, Marks};

@@ -22,8 +22,8 @@ use crate::record_keeper::RecordKeeper;
 use crate::tokens::session_config;
 use crate::virtual_clock::VirtualClock;
 
-/// Size of the socket's receive buffer; see [`truetick_netcode::limits::SOCKET_BUFFER_BYTES`].
-const SOCKET_BYTES: usize = truetick_netcode::limits::SOCKET_BUFFER_BYTES;
+/// Size of the socket's receive buffer; see [`truetick_transport::limits::SOCKET_BUFFER_BYTES`].
+const SOCKET_BYTES: usize = truetick_transport::limits::SOCKET_BUFFER_BYTES;
 
 /// Returns the world of the server's only room.
 pub fn world_of(core: &Server) -> &dyn WorldAccess {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use truetick_netcode::clock;
 use truetick_netcode::limits::{DATAGRAM_BYTES, FRAME_BYTES, SMALLEST_PAYLOAD};
-use truetick_netcode::transport::server_transport::ServerTransport;
-use truetick_netcode::transport::{Event, PeerAddr, Transport, wait_readable};
+use truetick_netcode::transport::{Event, PeerAddr, Transport};
+use truetick_transport::clock;
+use truetick_transport::server_transport::ServerTransport;
+use truetick_transport::wait_readable;
 
 use crate::ways::{Way, on_every_way};
 

@@ -4,10 +4,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use truetick_netcode::clock;
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::{Event, PeerAddr, ReceivedDatagram, Transport, wait_readable};
+use truetick_netcode::transport::{Event, PeerAddr, Transport};
 use truetick_server::quic_settings::QuicSettings;
+use truetick_transport::clock;
+use truetick_transport::{ReceivedDatagram, wait_readable};
 
 use crate::tried::{PATIENCE, Raw, Tried};
 use crate::ways::dial;

@@ -9,11 +9,12 @@ use quinn::ConnectionError;
 use quinn_proto::TransportErrorCode;
 use tokio::time::timeout;
 use truetick_client_sim::connect_options::ORIGIN;
-use truetick_netcode::clock;
 use truetick_netcode::limits::{CHANNEL_WINDOW_BYTES, FRAME_BYTES};
-use truetick_netcode::transport::memory::MemoryHub;
-use truetick_netcode::transport::{Event, PeerAddr, Transport, wait_readable};
+use truetick_netcode::transport::{Event, PeerAddr, Transport};
 use truetick_server::quic_settings::QuicSettings;
+use truetick_transport::clock;
+use truetick_transport::memory::MemoryHub;
+use truetick_transport::wait_readable;
 
 use crate::tamper::{Stage, Tamper};
 use crate::tried::{PATIENCE, Raw, Reused, Stranger, Tried};

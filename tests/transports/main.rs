@@ -1,7 +1,7 @@
 //! One suite over every transport: memory, secure UDP, QUIC, WebTransport (with a native client),
 //! laminar.
 //!
-//! - [`contract`]: the promises of `netcode/src/transport/mod.rs` for datagrams, frames and ends.
+//! - [`contract`]: the promises of `netcode/transport/src/lib.rs` for datagrams, frames and ends.
 //! - [`play`]: whole systems: an arena, an auction, resumption, disconnect notices.
 //! - [`migration`]: the change of a client's address.
 //! - [`early`]: 0-RTT, and a restarted server.

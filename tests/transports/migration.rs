@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use truetick_client_sim::relay_thread::RelayThread;
 use truetick_netcode::client::state::ClientState;
-use truetick_netcode::clock;
 use truetick_netcode::link_sim::LinkConfig;
+use truetick_transport::clock;
 
 use crate::scene::Scene;
 use crate::ways::Way;

@@ -7,13 +7,13 @@ use truetick_client_sim::auction::crowd::{Crowd, CrowdConfig};
 use truetick_client_sim::auction::strategy::{House, Strategy};
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_netcode::client::state::{ClientState, End};
-use truetick_netcode::clock;
 use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::client::Failure;
 use truetick_netcode::session::token::Purpose;
 use truetick_netcode::session::{Role, UserId};
 use truetick_shared::arena::arena_schema;
 use truetick_shared::auction::money::Amount;
+use truetick_transport::clock;
 
 use crate::scene::{KEEPER, Scene};
 use crate::ways::{Way, on_every_way};

@@ -10,12 +10,9 @@ use truetick_client_sim::bot_client::BotClient;
 use truetick_client_sim::client_socket::{self, ClientSocket};
 use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::token_source::TokenSource;
-use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::transport::TransportKind;
-use truetick_netcode::transport::memory::MemoryHub;
-use truetick_netcode::transport::server_transport::ServerTransport;
 use truetick_server::arena::ArenaGame;
 use truetick_server::config::ServerConfig;
 use truetick_server::files::TemporaryFolder;
@@ -23,6 +20,9 @@ use truetick_server::host::{Host, random_key};
 use truetick_server::room::Room;
 use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::arena_schema;
+use truetick_transport::clock;
+use truetick_transport::memory::MemoryHub;
+use truetick_transport::server_transport::ServerTransport;
 
 use crate::ways::{Way, any};
 

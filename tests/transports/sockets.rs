@@ -8,10 +8,6 @@ use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::measure::ClientFigures;
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
-use truetick_netcode::clock;
-use truetick_netcode::transport::memory::MemoryHub;
-use truetick_netcode::transport::server_transport::ServerTransport;
-use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_server::arena::ArenaGame;
 use truetick_server::config::ServerConfig;
 use truetick_server::host::{Host, HostReport, random_key};
@@ -19,6 +15,10 @@ use truetick_server::quic_settings::QuicSettings;
 use truetick_server::room::Room;
 use truetick_server::world_room::WorldRoom;
 use truetick_shared::arena::arena_schema;
+use truetick_transport::clock;
+use truetick_transport::memory::MemoryHub;
+use truetick_transport::server_transport::ServerTransport;
+use truetick_transport::udp::{UdpPath, UdpTransport};
 
 use crate::ways::{Way, any};
 

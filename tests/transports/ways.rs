@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use truetick_client_sim::connect_options::{
     ConnectArguments, ConnectOptions, ORIGIN, TransportChoice,
 };
-use truetick_netcode::clock;
-use truetick_netcode::transport::memory::MemoryHub;
-use truetick_netcode::transport::quic::certificate::Fingerprint;
-use truetick_netcode::transport::quic::{QuicRuntime, QuicTransport};
-use truetick_netcode::transport::server_transport::ServerTransport;
 use truetick_server::config::ServerConfig;
 use truetick_server::quic_settings::QuicSettings;
+use truetick_transport::clock;
+use truetick_transport::memory::MemoryHub;
+use truetick_transport::quic::certificate::Fingerprint;
+use truetick_transport::quic::{QuicRuntime, QuicTransport};
+use truetick_transport::server_transport::ServerTransport;
 
 /// A transport under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +143,6 @@ pub fn dial(fingerprint: Fingerprint, relay: Option<SocketAddr>) -> QuicTranspor
     let Ok(ConnectOptions::Quic(_, dial)) = options.connect_options(None) else {
         unreachable!("it is QUIC")
     };
-    let dial = truetick_netcode::transport::quic::Dial { relay, ..dial };
+    let dial = truetick_transport::quic::Dial { relay, ..dial };
     QuicTransport::dial(QuicRuntime::start().unwrap(), any(), dial).unwrap()
 }

@@ -20,17 +20,17 @@ use truetick_benches::{FullRoom, Kept, SERVER, WALL};
 use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
-use truetick_netcode::clock;
 use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::session::client::SessionClient;
 use truetick_netcode::session::packet::write_request;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::Transport;
-use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_server::config::ServerConfig;
 use truetick_server::files::resident_bytes;
 use truetick_server::host::{Host, random_key};
 use truetick_shared::arena::{ArenaSchema, arena_schema};
+use truetick_transport::clock;
+use truetick_transport::udp::{UdpPath, UdpTransport};
 
 /// Spoofed requests against a server with 64 players
 #[derive(Parser)]

@@ -12,7 +12,6 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::json;
 use truetick_netcode::channel::Channel;
-use truetick_netcode::clock;
 use truetick_netcode::messages::{ServerMessage, decode, encode};
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
@@ -26,6 +25,7 @@ use truetick_shared::auction::money::{Amount, Currency};
 use truetick_shared::auction::order::{Action, Admin, Answer, Bid, Command, CommandId, Outcome};
 use truetick_shared::auction::terms::{Increments, LotId, Sale, Terms};
 use truetick_shared::auction::wire::{COMMANDS, Reply, Request};
+use truetick_transport::clock;
 
 const BOSS: u64 = 1 << 40;
 const RATE: u32 = 60;

@@ -17,17 +17,17 @@ use serde_json::{Value, json};
 use truetick_benches::load_clients::{self, Floor};
 use truetick_benches::report::give;
 use truetick_benches::workload::{Motion, Walkers};
-use truetick_netcode::clock;
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::Transport;
-use truetick_netcode::transport::udp::{UdpPath, UdpTransport};
 use truetick_server::config::ServerConfig;
 use truetick_server::files::resident_bytes;
 use truetick_server::host::{Host, HostReport, random_key};
 use truetick_server::room::RoomConfig;
 use truetick_server::world_room::WorldRoom;
+use truetick_transport::clock;
+use truetick_transport::udp::{UdpPath, UdpTransport};
 
 /// W(N, M): N clients and M drones, all within everyone's interest
 #[derive(Parser)]

@@ -15,13 +15,13 @@ use serde_json::{Map, Value, json};
 use truetick_benches::report::give;
 use truetick_benches::workload::{Motion, Walkers};
 use truetick_netcode::bits::BitWriter;
-use truetick_netcode::clock;
 use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::replication::client_view::{ClientView, Interest, Shared};
 use truetick_netcode::replication::delta_cache::DeltaCache;
 use truetick_netcode::replication::snapshot::Feedback;
 use truetick_netcode::sequence::Sequence;
 use truetick_server::simulation::{Simulation, TickInput};
+use truetick_transport::clock;
 
 /// Clients with equal interest whose acknowledgements arrive in different patterns
 #[derive(Parser)]

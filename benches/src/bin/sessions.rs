@@ -9,11 +9,11 @@ use clap::Parser;
 use serde_json::json;
 use truetick_benches::report::give;
 use truetick_benches::{Crowd, FullRoom, WALL};
-use truetick_netcode::clock;
 use truetick_netcode::limits::{HALF_OPEN, SESSIONS};
 use truetick_netcode::session::packet::write_request;
 use truetick_netcode::time::Timestamp;
 use truetick_server::files::resident_bytes;
+use truetick_transport::clock;
 
 /// Many sessions in one server
 #[derive(Parser)]

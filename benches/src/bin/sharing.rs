@@ -14,12 +14,12 @@ use serde_json::json;
 use truetick_benches::report::give;
 use truetick_benches::workload::{Motion, Walkers};
 use truetick_netcode::bits::BitWriter;
-use truetick_netcode::clock;
 use truetick_netcode::limits::PAYLOAD_BYTES;
 use truetick_netcode::replication::client_view::{ClientView, Interest, Shared};
 use truetick_netcode::replication::delta_cache::DeltaCache;
 use truetick_netcode::replication::snapshot::Feedback;
 use truetick_server::simulation::{Simulation, TickInput};
+use truetick_transport::clock;
 
 /// One client beside 200 that share its baselines
 #[derive(Parser)]

@@ -9,9 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use truetick_netcode::client::state::ClientState;
-use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
 use truetick_netcode::time::Timestamp;
+use truetick_transport::clock;
 
 use super::bidder::{Bidder, BidderConfig};
 use super::figures::CrowdFigures;

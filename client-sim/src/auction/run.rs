@@ -4,7 +4,6 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
-use truetick_netcode::clock;
 use truetick_netcode::session::UserId;
 use truetick_server::auction::settings::AuctionSettings;
 use truetick_server::config::ServerConfig;
@@ -13,6 +12,7 @@ use truetick_server::host::{Host, HostReport, random_key, random_u64};
 use truetick_server::listeners::Listeners;
 use truetick_server::room::Room;
 use truetick_shared::auction::money::Amount;
+use truetick_transport::clock;
 
 use super::crowd::{Crowd, CrowdConfig};
 use super::figures::CrowdFigures;

@@ -9,12 +9,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
-use truetick_netcode::clock;
 use truetick_netcode::transport::TransportKind;
 use truetick_server::config::ServerConfig;
 use truetick_server::host::{Host, HostReport, random_key};
 use truetick_server::page::PageListener;
 use truetick_server::quic_settings::QuicSettings;
+use truetick_transport::clock;
 
 use crate::auction::report;
 use crate::auction::run::{self, AuctionOptions, AuctionPart};

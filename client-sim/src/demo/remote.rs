@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use truetick_netcode::clock;
 use truetick_server::config::ServerConfig;
 use truetick_server::keys;
+use truetick_transport::clock;
 
 use super::players::{Players, save, watch};
 use super::{Common, Outcome};

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use truetick_netcode::client::state::{ClientState, End};
-use truetick_netcode::clock;
 use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::backoff::Backoff;
 use truetick_netcode::session::token::{ConnectToken, Purpose};
 use truetick_netcode::session::{Role, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_shared::arena::ArenaSchema;
+use truetick_transport::clock;
 
 use super::SwarmConfig;
 use crate::bot_client::BotClient;

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use truetick_netcode::clock;
 use truetick_shared::arena::ArenaSchema;
+use truetick_transport::clock;
 
 use crate::connect_options::ConnectOptions;
 use crate::measure::ClientFigures;

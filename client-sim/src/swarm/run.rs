@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use truetick_netcode::client::state::{ClientState, End};
-use truetick_netcode::clock;
 use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::time::Timestamp;
 use truetick_shared::arena::ArenaSchema;
+use truetick_transport::clock;
 
 use super::member::{Member, token};
 use super::record::{Capture, Trace};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use truetick_netcode::session::drops::Drops;
 use truetick_netcode::transport::TransportKind;
-use truetick_netcode::transport::quic::QuicStats;
-use truetick_netcode::transport::udp::UdpStats;
+use truetick_transport::quic::QuicStats;
+use truetick_transport::udp::UdpStats;
 
 use crate::metrics::RoomMetrics;
 

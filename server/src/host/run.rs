@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use tracing::{info, warn};
-use truetick_netcode::clock;
 use truetick_netcode::time::Timestamp;
+use truetick_transport::clock;
 
 use super::{HostReport, order};
 use crate::drain::Drain;

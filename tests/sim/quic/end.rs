@@ -11,10 +11,10 @@ use quinn_proto::{
     ClientConfig, Connection, ConnectionError, ConnectionHandle, DatagramEvent, Dir, Endpoint,
     EndpointConfig, Event, ServerConfig, StreamEvent, StreamId, VarInt,
 };
-use truetick_netcode::clock::Instant;
 use truetick_netcode::limits::FRAME_BYTES;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{PeerAddr, Transmit};
+use truetick_transport::clock::Instant;
 
 /// Something received from a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! of a seed.
 //!
 //! - [`end`]: one end without a socket; the simulator's counterpart of
-//!   `netcode/src/transport/quic`.
+//!   `netcode/transport/src/quic`.
 //! - [`secrets`]: certificate, ids and reset keys that follow from a seed.
 //! - [`plan`]: the configuration and failures of a run.
 //! - `member`: a bot with its links, and `serving`: the server.

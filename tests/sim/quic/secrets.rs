@@ -12,8 +12,8 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use truetick_netcode::time::Timestamp;
-use truetick_netcode::transport::quic::certificate::Certificate;
-use truetick_netcode::transport::quic::config::{self, ALPN, Trust};
+use truetick_transport::quic::certificate::Certificate;
+use truetick_transport::quic::config::{self, ALPN, Trust};
 
 use crate::tokens::wall;
 
