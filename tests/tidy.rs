@@ -17,8 +17,9 @@ struct Crate {
 }
 
 /// The chain of crates: each may use those before it.
-const CRATES: [Crate; 7] = [
+const CRATES: [Crate; 8] = [
     named("netcode", "truetick-netcode"),
+    named("netcode/rigid-body", "truetick-rigid-body"),
     named("netcode/transport", "truetick-transport"),
     named("shared", "truetick-shared"),
     named("server", "truetick-server"),

@@ -8,12 +8,10 @@ use std::time::Duration;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::link_sim::{LinkConfig, LinkSim};
-use truetick_netcode::rigid_body_codec::model::Model;
-use truetick_netcode::rigid_body_codec::{
-    Acknowledged, Bodies, Body, BodyBaselines, OLDER, PastTicks,
-};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
+use truetick_rigid_body::model::Model;
+use truetick_rigid_body::{Acknowledged, Bodies, Body, BodyBaselines, OLDER, PastTicks};
 
 use crate::traces::{FLOORS, pasts};
 

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::io::Read;
 use std::path::Path;
 
-use truetick_netcode::rigid_body_codec::{Body, BodyBaselines, Floors, PastTicks};
+use truetick_rigid_body::{Body, BodyBaselines, Floors, PastTicks};
 use truetick_server::files::read_bytes;
 
 /// Number of cubes in a frame.

@@ -32,7 +32,6 @@ pub mod messages;
 pub mod mutant;
 pub mod packet;
 pub mod replication;
-pub mod rigid_body_codec;
 pub mod rtt;
 pub mod schema;
 pub mod sequence;

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use truetick_benches::bodies_link::{FIRST, send_over};
 use truetick_benches::report::give;
 use truetick_benches::traces::{CUBES, FLOORS, pasts, read_trace};
-use truetick_netcode::rigid_body_codec::model::Model;
-use truetick_netcode::rigid_body_codec::{Bodies, Body, PastTicks};
+use truetick_rigid_body::model::Model;
+use truetick_rigid_body::{Bodies, Body, PastTicks};
 use truetick_transport::clock;
 
 /// Bytes and time of 901 cubes in contact

@@ -84,7 +84,7 @@ pub enum Part {
 }
 
 /// A coder that reads.
-pub(crate) trait Decoder: Coder {
+pub trait Decoder: Coder {
     /// Bits read so far, measured as information; not necessarily a whole number.
     fn spent(&self) -> f64;
 
@@ -96,7 +96,7 @@ pub(crate) trait Decoder: Coder {
 }
 
 /// A coder that writes.
-pub(crate) trait Encoder: Coder {
+pub trait Encoder: Coder {
     /// Length of the stream so far, in bytes. Finishing it may add up to four bytes.
     fn bytes(&self) -> usize;
 }

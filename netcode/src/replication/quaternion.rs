@@ -5,7 +5,7 @@
 //! computes alike.
 
 /// Upper bound of every component but the largest: 1 over the root of 2.
-pub(crate) const MOST: f32 = std::f32::consts::FRAC_1_SQRT_2;
+pub const MOST: f32 = std::f32::consts::FRAC_1_SQRT_2;
 
 /// A rotation: x, y, z, w.
 pub type Quaternion = [f32; 4];
@@ -58,7 +58,7 @@ const OTHERS: [[usize; 3]; 4] = [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]];
 /// Positions on the grid of all components but `left_out`, not rounded. They lie outside 0 to `max`
 /// where another component is larger.
 #[inline]
-pub(crate) fn grid_of(q: Quaternion, left_out: usize, max: u32) -> [f32; 3] {
+pub fn grid_of(q: Quaternion, left_out: usize, max: u32) -> [f32; 3] {
     let sign = if q[left_out] < 0.0 { -1.0 } else { 1.0 };
     let [a, b, c] = OTHERS[left_out & 3];
     let part = |i: usize| (q[i] * sign / MOST + 1.0) * 0.5 * max as f32;

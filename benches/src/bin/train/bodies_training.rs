@@ -4,14 +4,12 @@
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use truetick_netcode::error::WireError;
-use truetick_netcode::rigid_body_codec::model::Model;
-use truetick_netcode::rigid_body_codec::symbols::{
-    DEGREES, FINE, PARTS, Part, SURPRISES, SymbolCoder,
-};
-use truetick_netcode::rigid_body_codec::{
+use truetick_netcode::tick::Tick;
+use truetick_rigid_body::model::Model;
+use truetick_rigid_body::symbols::{DEGREES, FINE, PARTS, Part, SURPRISES, SymbolCoder};
+use truetick_rigid_body::{
     Acknowledged, Body, Floors, Inputs, Network, PastTicks, Shape, turn_between, visit,
 };
-use truetick_netcode::tick::Tick;
 
 use crate::gradient::{Sample, Trainee};
 use truetick_benches::traces::pasts;

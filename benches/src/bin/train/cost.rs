@@ -1,6 +1,6 @@
 //! The bits that the errors of the network cost, and their gradient.
 
-use truetick_netcode::rigid_body_codec::{MOVES, OUTPUTS, TURNS};
+use truetick_rigid_body::{MOVES, OUTPUTS, TURNS};
 
 use crate::gradient::Sample;
 

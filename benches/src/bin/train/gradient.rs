@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use truetick_netcode::rigid_body_codec::{Inputs, LANES, MOVES, OUTPUTS, SCALARS, Shape, TURNS};
+use truetick_rigid_body::{Inputs, LANES, MOVES, OUTPUTS, SCALARS, Shape, TURNS};
 
 use crate::cost::errors;
 use crate::layer::{Adam, Dense};
@@ -74,7 +74,7 @@ impl Trainee {
         }
     }
 
-    /// Returns the weights in the layout of [`truetick_netcode::rigid_body_codec::Network::new`].
+    /// Returns the weights in the layout of [`truetick_rigid_body::Network::new`].
     pub fn weights(&self) -> Vec<f32> {
         let mut all = Vec::new();
         for (at, layer) in self.layers.iter().enumerate() {

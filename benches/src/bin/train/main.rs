@@ -7,7 +7,7 @@
 //! cargo run --release -p truetick-benches --bin train -- arena FILE > shared/src/arena/priors.rs
 //! for model in "fast 16 0 40" "dense 64 32 60"; do set -- $model
 //!     cargo run --release -p truetick-benches --bin train -- bodies \
-//!         --first $2 --second $3 --rounds $4 --out netcode/src/rigid_body_codec/$1.model \
+//!         --first $2 --second $3 --rounds $4 --out netcode/rigid-body/src/$1.model \
 //!         cubes_train.bin.zst cubes_train2.bin.zst
 //! done
 //! ```
@@ -31,8 +31,8 @@ use truetick_benches::halo::{Halo, halo_schema};
 use truetick_benches::traces::{FLOORS, read_trace};
 use truetick_benches::workload::{Motion, Walkers};
 use truetick_netcode::replication::state_ring::StateRing;
-use truetick_netcode::rigid_body_codec::Shape;
 use truetick_netcode::session::ClientId;
+use truetick_rigid_body::Shape;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::files::{read_segments, write_bytes};
 use truetick_server::recording::replay::replay;

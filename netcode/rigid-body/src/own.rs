@@ -11,7 +11,7 @@ use super::lanes::{BATCH, Number};
 use super::rotation::{rotate, to_vector, turn};
 use super::vector::{Vector, aside, direction, dot, less, log_length, plus, scaled, signed_log};
 use super::{Body, ROTATION_MAX};
-use crate::replication::quaternion::{MOST, Quaternion};
+use truetick_netcode::replication::quaternion::{MOST, Quaternion};
 
 /// Distance from the player within which its rigid motion matters, in grid steps.
 const NEAR: f32 = 1500.0;
@@ -71,7 +71,7 @@ fn component<S: Simd>(part: f32x8<S>) -> f32x8<S> {
     (part * STEP - 1.0) * MOST
 }
 
-/// The rotation of grid values, with the arithmetic of [`crate::replication::quaternion::restore`].
+/// The rotation of grid values, with the arithmetic of netcode's `quaternion::restore`.
 #[inline(always)]
 fn restored<S: Simd>([largest, a, b, c]: [f32x8<S>; 4]) -> [f32x8<S>; 4] {
     let (a, b, c) = (component(a), component(b), component(c));

@@ -2,9 +2,9 @@
 
 use super::Body;
 use super::inputs::Inputs;
-use crate::coding::range::{RangeDecoder, RangeEncoder};
-use crate::coding::symbols::SymbolTables;
-use crate::error::WireError;
+use truetick_netcode::coding::range::{RangeDecoder, RangeEncoder};
+use truetick_netcode::coding::symbols::SymbolTables;
+use truetick_netcode::error::WireError;
 
 /// Kinds of symbols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl SymbolCoder for Writer<'_> {
 
     #[inline]
     fn raw(&mut self, value: u32, bits: u32) -> Result<u32, WireError> {
-        crate::coding::Coder::raw(&mut self.coder, value, bits)
+        truetick_netcode::coding::Coder::raw(&mut self.coder, value, bits)
     }
 }
 
@@ -143,7 +143,7 @@ impl SymbolCoder for Reader<'_> {
 
     #[inline]
     fn raw(&mut self, _: u32, bits: u32) -> Result<u32, WireError> {
-        crate::coding::Coder::raw(&mut self.coder, 0, bits)
+        truetick_netcode::coding::Coder::raw(&mut self.coder, 0, bits)
     }
 }
 

@@ -13,10 +13,10 @@ use super::network::Begun;
 use super::symbols::{DISTANCES, Part, Reader, SymbolCoder, Writer};
 use super::vector::{less, place};
 use super::{Body, POSITION_LIMIT};
-use crate::coding::Decoder;
-use crate::coding::prior;
-use crate::coding::range::{Contexts, RangeDecoder, RangeEncoder};
-use crate::error::WireError;
+use truetick_netcode::coding::Decoder;
+use truetick_netcode::coding::prior;
+use truetick_netcode::coding::range::{Contexts, RangeDecoder, RangeEncoder};
+use truetick_netcode::error::WireError;
 
 /// Most bodies of a block.
 pub const MAX_BODIES: usize = 4096;

@@ -1,6 +1,6 @@
 //! The states that a peer is known to hold, and the choice of those that a block builds on.
 
-use crate::tick::Tick;
+use truetick_netcode::tick::Tick;
 
 /// Number of states before the baseline that a block builds on as well.
 pub const OLDER: usize = 4;

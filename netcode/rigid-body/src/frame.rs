@@ -4,7 +4,7 @@ use super::Body;
 use super::history::{OLDER, PastTicks};
 use super::rotation::turn;
 use super::vector::{Vector, place};
-use crate::replication::quaternion::Quaternion;
+use truetick_netcode::replication::quaternion::Quaternion;
 
 /// The states that a block builds on. All have the same number of bodies, in the same order.
 #[derive(Clone, Copy, Debug)]

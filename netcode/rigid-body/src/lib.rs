@@ -1,11 +1,12 @@
 //! A codec for rigid bodies that push each other, such as a pile of boxes that a player moves.
 //!
-//! The general coder ([`crate::replication`]) estimates each field separately from its baselines.
-//! For bodies in contact more is known: the motion of a body follows from its velocity, its spin,
-//! the ground, the player that carries it and the neighbour that was coded last. A small network,
-//! trained once from recorded play, reads all of that. For each body it weighs the known vectors
-//! (its velocities, the player's rigid motion, the neighbour's step, ...) and estimates the size of
-//! the residual. The residual is coded with static tables, one for each degree of certainty.
+//! The general coder (`truetick_netcode::replication`) estimates each field separately from its
+//! baselines. For bodies in contact more is known: the motion of a body follows from its velocity,
+//! its spin, the ground, the player that carries it and the neighbour that was coded last. A small
+//! network, trained once from recorded play, reads all of that. For each body it weighs the known
+//! vectors (its velocities, the player's rigid motion, the neighbour's step, ...) and estimates the
+//! size of the residual. The residual is coded with static tables, one for each degree of
+//! certainty.
 //!
 //! ```text
 //! history (acknowledged states) -> frame -> own (eight bodies side by side)
@@ -18,7 +19,7 @@
 //!
 //! Lengths are in steps of a grid that the game chooses (the models were trained with 1/512 m).
 //! Rotations are their smallest three components with 9 bits each
-//! ([`crate::replication::quaternion`]).
+//! ([`truetick_netcode::replication::quaternion`]).
 
 mod block;
 mod certainty;
@@ -44,7 +45,7 @@ pub use inputs::{Inputs, MOVES, SCALARS, TURNS};
 pub use network::{Expectation, LANES, Network, OUTPUTS, Shape};
 pub use rotation::TURN_STEPS;
 
-use crate::replication::quaternion::{Quaternion, restore};
+use truetick_netcode::replication::quaternion::{Quaternion, restore};
 
 /// Largest grid value of a rotation's component.
 pub const ROTATION_MAX: u32 = 511;

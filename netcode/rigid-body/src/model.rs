@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use super::network::{Network, Shape};
 use super::symbols::{PARTS, Tables};
-use crate::coding::symbols::SymbolTables;
+use truetick_netcode::coding::symbols::SymbolTables;
 
 /// First bytes of a model: its format and the version of that.
 const MAGIC: [u8; 4] = *b"TTB1";

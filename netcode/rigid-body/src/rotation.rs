@@ -2,7 +2,7 @@
 
 use super::lanes::Number;
 use super::vector::Vector;
-use crate::replication::quaternion::Quaternion;
+use truetick_netcode::replication::quaternion::Quaternion;
 
 /// Number of units per radian in turn vectors: about the steps of a rotation's grid (its components
 /// grow by half the angle, in steps of root 2 in 511).

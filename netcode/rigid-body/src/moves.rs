@@ -13,8 +13,8 @@ use super::own;
 use super::rotation::{of_vector, product};
 use super::symbols::{MARGINS, Part, RANK_DEGREES, ResidualContext, SymbolCoder, code_residual};
 use super::{Body, POSITION_LIMIT, ROTATION_MAX};
-use crate::error::WireError;
-use crate::replication::quaternion::{Quaternion, grid_of};
+use truetick_netcode::error::WireError;
+use truetick_netcode::replication::quaternion::{Quaternion, grid_of};
 
 /// Codes the moves of the bodies that moved, a batch at a time.
 #[inline(always)]
