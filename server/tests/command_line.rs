@@ -1,15 +1,10 @@
 //! The command line of the server.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "reads and writes files of its own"
-)]
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use tempfile::{NamedTempFile, TempPath};
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::{ConnectToken, PrivateToken};
 
@@ -26,10 +21,11 @@ fn server(arguments: &[&str]) -> Command {
     command
 }
 
-fn config_file(name: &str, text: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("truetick-{}-{name}.toml", std::process::id()));
-    std::fs::write(&path, text).unwrap();
-    path
+/// A file that ends in `name.toml` and is removed on drop.
+fn config_file(name: &str, text: &str) -> TempPath {
+    let mut file = NamedTempFile::with_suffix(format!("-{name}.toml")).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.into_temp_path()
 }
 
 /// Runs a server that must refuse its configuration; returns its output.

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tempfile::{TempDir, tempdir};
 use truetick_client_sim::auction::crowd::{Crowd, CrowdConfig};
 use truetick_client_sim::auction::run::settings;
 use truetick_client_sim::auction::strategy::{House, Strategy};
@@ -24,7 +24,6 @@ use truetick_netcode::transport::memory::MemoryHub;
 use truetick_netcode::transport::server_transport::ServerTransport;
 use truetick_server::arena::ArenaGame;
 use truetick_server::config::ServerConfig;
-use truetick_server::files::TemporaryFolder;
 use truetick_server::host::{Host, random_key};
 use truetick_server::room::Room;
 use truetick_server::world_room::WorldRoom;
@@ -50,21 +49,14 @@ pub struct Scene {
     connect_options: ConnectOptions,
     kind: TransportKind,
     tokens: TokenSource,
-    _folder: TemporaryFolder,
+    _folder: TempDir,
 }
-
-/// Number of scenes so far; each has a folder of its own.
-static SCENES: AtomicUsize = AtomicUsize::new(0);
 
 const KEEPER: UserId = UserId(1 << 41);
 
 impl Scene {
     pub fn new(way: Way) -> Self {
-        let name = format!(
-            "truetick-transports-{}",
-            SCENES.fetch_add(1, Ordering::Relaxed)
-        );
-        let (hub, folder) = (MemoryHub::default(), TemporaryFolder::new(&name).unwrap());
+        let (hub, folder) = (MemoryHub::default(), tempdir().unwrap());
         let config = way.configure(ServerConfig {
             drones: 8,
             ..ServerConfig::default()

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use tempfile::tempdir;
 use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
@@ -15,7 +16,6 @@ use truetick_netcode::transport::quic::config::Trust;
 use truetick_netcode::transport::quic::{Dial, ListenConfig, QuicRuntime, QuicTransport};
 use truetick_netcode::transport::{Event, PeerAddr, Transport, TransportKind, wait_readable};
 use truetick_server::config::ServerConfig;
-use truetick_server::files::TemporaryFolder;
 use truetick_server::host::{Host, random_key};
 use truetick_server::quic_settings::QuicSettings;
 use truetick_shared::arena::arena_schema;
@@ -252,7 +252,7 @@ fn count_panics() {
 fn bots_come_back_to_a_server_that_was_started_again() {
     const BOTS: usize = 40;
     count_panics();
-    let folder = TemporaryFolder::new("truetick-transports-again").unwrap();
+    let folder = tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
         truetick_server::files::write_text(&path, text).unwrap();
