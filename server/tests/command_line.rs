@@ -54,6 +54,27 @@ fn bad_configuration_names_file_key_and_what_is_allowed() {
 }
 
 #[test]
+fn a_flag_comes_before_its_variable_and_the_variable_before_the_file() {
+    let path = config_file("order", "tick_rate = 50\n");
+    let file = ["--config", path.to_str().unwrap()];
+    let said = |more: &[&str]| {
+        let output = server(&[&file, more].concat())
+            .env("TRUETICK_TICK_RATE", "300")
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let variable = said(&[]);
+    assert!(
+        variable.contains("environment: `tick_rate` is 300, but must be from 10 to 128"),
+        "{variable}"
+    );
+    let flag = said(&["--tick-rate", "400"]);
+    assert!(flag.contains("`tick_rate` is 400"), "{flag}");
+}
+
+#[test]
 fn a_server_that_listens_everywhere_must_say_where_it_is_reached() {
     let said = refused(&["--listen", "0.0.0.0:0"]);
     assert!(said.contains("`public`"), "{said}");
