@@ -21,6 +21,8 @@ fn main() {
         collect(&root.join(folder), &mut files);
     }
     println!("cargo:rerun-if-changed={}", files[0].display());
+    // A new file of the page must be embedded, too.
+    println!("cargo:rerun-if-changed=page");
     files.sort();
     let mut hasher = Xxh3::new();
     files

@@ -17,7 +17,8 @@ fn text(output: &Output) -> String {
 
 #[test]
 fn many_seeds_give_a_summary_for_people_and_one_for_programs() {
-    let path = std::env::temp_dir().join(format!("truetick-sim-{}.json", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
     let output = simulator(&[
         "--seeds",
         "4",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use truetick_client_sim::profile::Profile;
 use truetick_netcode::client::prediction::Cause;
 use truetick_netcode::link_sim::LinkConfig;
@@ -43,7 +44,7 @@ fn a_clean_link_predicts_without_a_fault() {
 
 #[test]
 fn on_every_profile_only_missing_commands_are_mispredicted() {
-    for profile in Profile::ALL {
+    for &profile in Profile::value_variants() {
         let mut sim = Sim::new(ghosts(profile));
         sim.run(Duration::from_secs(30));
         assert!(

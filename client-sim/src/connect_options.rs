@@ -1,11 +1,11 @@
 //! How clients connect to a server: the choice of transport and its options.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
+use derive_more::Display;
 use truetick_netcode::transport::TransportKind;
 use truetick_transport::memory::MemoryHub;
 use truetick_transport::quic::certificate::Fingerprint;
@@ -17,17 +17,21 @@ use truetick_transport::server_transport::ServerTransport;
 pub const ORIGIN: &str = "https://truetick.example";
 
 /// A choice of transport on the command line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, Display, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum TransportChoice {
     /// UDP, with the encrypted packets of netcode 1.02.
     #[default]
     #[value(help = "Secure UDP")]
+    #[display("secure UDP")]
     Udp,
     /// QUIC datagrams and one stream
+    #[display("QUIC")]
     Quic,
     /// QUIC inside HTTP/3, as browsers use it
+    #[display("WebTransport")]
     Webtransport,
     /// laminar, among loopback and private addresses; only in builds with the feature `laminar`
+    #[display("laminar")]
     Laminar,
 }
 
@@ -39,17 +43,6 @@ impl TransportChoice {
             Self::Quic | Self::Webtransport => TransportKind::Quic,
             Self::Laminar => TransportKind::Laminar,
         }
-    }
-}
-
-impl fmt::Display for TransportChoice {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Udp => "secure UDP",
-            Self::Quic => "QUIC",
-            Self::Webtransport => "WebTransport",
-            Self::Laminar => "laminar",
-        })
     }
 }
 

@@ -40,18 +40,6 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// All profiles, in the order of the module's table.
-    pub const ALL: [Self; 8] = [
-        Self::Clean,
-        Self::Lan,
-        Self::Wan,
-        Self::Mobile,
-        Self::Awful,
-        Self::Wifi,
-        Self::Handover,
-        Self::Congested,
-    ];
-
     /// One direction of the path; `None` for a path without relay.
     pub fn link(self) -> Option<LinkConfig> {
         let path = |rtt_us: u64, jitter_us: u64| LinkConfig {

@@ -2,12 +2,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "has files of its own")]
 
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use bevy_ecs::world::World;
 use glam::Vec2;
 use serde_json::Value;
+use tempfile::tempdir;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::command::Command as GameCommand;
 use truetick_netcode::error::WireError;
@@ -33,10 +33,6 @@ fn sim(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn report_path(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("truetick-{}-{name}.json", std::process::id()))
-}
-
 /// Keys of the report on which scripts may rely.
 const KEYS: &str = "
     server.ticks server.missed_ticks server.tick_ms.p50 server.tick_ms.p99 server.tick_ms.max
@@ -55,7 +51,8 @@ const KEYS: &str = "
 
 #[test]
 fn a_short_demo_ends_cleanly_and_reports_every_key() {
-    let path = report_path("demo");
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("demo.json");
     let json = path.to_str().unwrap();
     let mut run = vec![
         "demo",
@@ -101,7 +98,8 @@ fn a_short_demo_ends_cleanly_and_reports_every_key() {
 
 #[test]
 fn a_recorded_demo_runs_again_and_a_damaged_one_says_where() {
-    let path = report_path("demo").with_extension("rec");
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("demo.rec");
     let (file, trace) = (path.to_str().unwrap(), path.with_extension("trace"));
     let held = trace.to_str().unwrap();
     let recorded = sim(&[
@@ -139,7 +137,6 @@ fn a_recorded_demo_runs_again_and_a_damaged_one_says_where() {
         "{said}"
     );
     let stages = path.with_extension("stages");
-    let _ = std::fs::remove_file(&stages);
     let out = stages.to_str().unwrap();
     assert!(
         sim(&["replay", file, "--until", "60", "--stages", out])
@@ -163,7 +160,8 @@ fn a_recorded_demo_runs_again_and_a_damaged_one_says_where() {
 
 #[test]
 fn captured_packets_are_taken_apart_to_the_field() {
-    let path = report_path("demo").with_extension("cap");
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("demo.cap");
     let file = path.to_str().unwrap();
     let run = [
         "demo",
@@ -320,7 +318,8 @@ fn bots_whose_commands_do_not_count_are_no_success() {
         Vec::new(),
     )
     .unwrap();
-    let (server, path) = (host.address().to_string(), report_path("deaf"));
+    let folder = tempdir().unwrap();
+    let (server, path) = (host.address().to_string(), folder.path().join("deaf.json"));
     let json = path.to_str().unwrap();
     for command in ["bots", "latency"] {
         let mut run = Command::new(env!("CARGO_BIN_EXE_truetick-sim"));

@@ -1,4 +1,5 @@
-//! Command-line arguments of `truetick-server`, which override the keys of the configuration file.
+//! Command-line arguments of `truetick-server`. Each may also come from an environment variable.
+//! They override the keys of the configuration file.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,68 +13,91 @@ use truetick_server::config::{ConfigError, ServerConfig};
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// Configuration file (TOML); flags override its keys
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file (TOML); flags and environment variables override its keys
+    #[arg(long, env = "TRUETICK_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// UDP address to listen on
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, env = "TRUETICK_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
     /// Address at which clients reach the server, if not the listen address; repeatable
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "TRUETICK_PUBLIC",
+        value_name = "ADDRESS",
+        value_delimiter = ','
+    )]
     pub(crate) public: Vec<SocketAddr>,
     /// Address to serve QUIC and WebTransport on; the certificate's fingerprint is printed
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, env = "TRUETICK_QUIC", value_name = "ADDRESS")]
     pub(crate) quic: Option<SocketAddr>,
     /// QUIC: PEM file with the certificate chain; without it a self-signed one is made
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "TRUETICK_CERTIFICATE", value_name = "FILE")]
     pub(crate) certificate: Option<PathBuf>,
     /// QUIC: PEM file with the certificate's private key
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "TRUETICK_CERTIFICATE_KEY", value_name = "FILE")]
     pub(crate) certificate_key: Option<PathBuf>,
     /// WebTransport: origin of a page that may connect, as https://game.example; repeatable
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(
+        long,
+        env = "TRUETICK_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
     pub(crate) origin: Vec<String>,
     /// Loopback address of a page that shows the arena in a browser; anyone who opens it may watch
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, env = "TRUETICK_PAGE", value_name = "ADDRESS")]
     pub(crate) page: Option<SocketAddr>,
     /// Loopback or private address to serve laminar on; only in builds with the feature `laminar`
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, env = "TRUETICK_LAMINAR", value_name = "ADDRESS")]
     pub(crate) laminar: Option<SocketAddr>,
     /// File with the key that seals tokens; without it TRUETICK_KEY holds the key
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "TRUETICK_KEY_FILE", value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// Address of the HTTP service that issues tokens (POST /v1/connect)
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, env = "TRUETICK_TOKEN_SERVICE", value_name = "ADDRESS")]
     pub(crate) token_service: Option<SocketAddr>,
     /// File with the secret for the token service; without it TRUETICK_TOKEN_SECRET holds it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "TRUETICK_TOKEN_SECRET_FILE", value_name = "FILE")]
     pub(crate) token_secret_file: Option<PathBuf>,
     /// Ticks per second, 10 to 128
-    #[arg(long, value_name = "HZ")]
+    #[arg(long, env = "TRUETICK_TICK_RATE", value_name = "HZ")]
     pub(crate) tick_rate: Option<u32>,
     /// Maximum number of players, 1 to 4096
-    #[arg(long, value_name = "N")]
+    #[arg(long, env = "TRUETICK_MAX_CLIENTS", value_name = "N")]
     pub(crate) max_clients: Option<usize>,
     /// Number of drones in the arena, 0 to 4096
-    #[arg(long, value_name = "N")]
+    #[arg(long, env = "TRUETICK_DRONES", value_name = "N")]
     pub(crate) drones: Option<u32>,
     /// Seed of the world's random number generator
-    #[arg(long, value_name = "N")]
+    #[arg(long, env = "TRUETICK_SEED", value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// Record the room to this file, for `truetick-sim replay`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "TRUETICK_RECORD", value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
     /// Include in the recording the state that each tick changed
-    #[arg(long)]
-    pub(crate) record_state: bool,
+    #[arg(
+        long,
+        env = "TRUETICK_RECORD_STATE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub(crate) record_state: Option<bool>,
     /// Capture state packets to this file, for `truetick-sim inspect`; an older file becomes FILE.1
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "TRUETICK_CAPTURE", value_name = "FILE")]
     pub(crate) capture: Option<PathBuf>,
     /// Run an auction house beside the arena, as room 1, with its journal in this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, env = "TRUETICK_AUCTION", value_name = "DIR")]
     pub(crate) auction: Option<PathBuf>,
     /// User who administers the auction house; only used when it is founded; repeatable
-    #[arg(long, value_name = "N", requires = "auction")]
+    #[arg(
+        long,
+        env = "TRUETICK_AUCTION_ADMIN",
+        value_name = "N",
+        requires = "auction",
+        value_delimiter = ','
+    )]
     pub(crate) auction_admin: Vec<u64>,
 }
 
@@ -115,7 +139,7 @@ pub(crate) struct DataArgument {
 #[derive(Args)]
 pub(crate) struct TokenArguments {
     /// File with the servers' key; without it TRUETICK_KEY holds the key
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "TRUETICK_KEY_FILE", value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// Address of a server; up to 32, which the client tries in order
     #[arg(long, value_name = "ADDRESS", required = true, num_args = 1..=32)]
@@ -137,8 +161,12 @@ pub(crate) struct TokenArguments {
     pub(crate) timeout: u64,
 }
 
+/// Origin of the values, in errors, once flags and environment variables are applied.
+const OVERRIDDEN: &str = "command line or environment";
+
 impl Arguments {
-    /// The configuration of the server: the file, if there is one, with the flags in its place.
+    /// The configuration of the server: the file, if there is one, overridden by flags and
+    /// environment variables.
     pub(crate) fn server_config(&self) -> Result<ServerConfig, ConfigError> {
         let mut config = match &self.config {
             Some(path) => {
@@ -163,7 +191,7 @@ impl Arguments {
         config.drones = self.drones.unwrap_or(config.drones);
         config.seed = self.seed.unwrap_or(config.seed);
         config.record = self.record.clone().or(config.record);
-        config.record_state |= self.record_state;
+        config.record_state = self.record_state.unwrap_or(config.record_state);
         config.capture = self.capture.clone().or(config.capture);
         if let Some(data) = &self.auction {
             config.auction.get_or_insert_default().data = data.clone();
@@ -175,7 +203,7 @@ impl Arguments {
         {
             auction.admins = self.auction_admin.clone();
         }
-        config.check("command line")?;
+        config.check(OVERRIDDEN)?;
         Ok(config)
     }
 
@@ -197,7 +225,7 @@ impl Arguments {
             return given.map_or(Ok(()), |(key, value)| {
                 let allowed = "beside --quic, or [quic] in the configuration file".into();
                 Err(ConfigError::OutOfRange {
-                    origin: "command line".into(),
+                    origin: OVERRIDDEN.into(),
                     key,
                     value,
                     allowed,
@@ -208,5 +236,22 @@ impl Arguments {
         quic.certificate_key = self.certificate_key.clone().or(quic.certificate_key.take());
         quic.origins.extend(self.origin.clone());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_of_the_server_has_a_variable_named_after_it() {
+        let command = Arguments::command();
+        for argument in command.get_arguments() {
+            let flag = argument.get_long().unwrap();
+            let variable = format!("TRUETICK_{}", flag.to_uppercase().replace('-', "_"));
+            assert_eq!(argument.get_env(), Some(variable.as_ref()), "--{flag}");
+        }
     }
 }

@@ -13,9 +13,9 @@
 //! | for a slot that the server skipped | void: no tick takes it |
 
 use std::collections::VecDeque;
-use std::ops::Add;
 use std::time::Duration;
 
+use derive_more::Add;
 use truetick_netcode::command::Command;
 use truetick_netcode::limits::{COMMAND_TIME_AHEAD, COMMAND_TIME_BEHIND, LATE_COMMANDS};
 use truetick_netcode::mutant::{Mutant, is_planted};
@@ -23,7 +23,7 @@ use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
 
 /// Counts of a client's commands by result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Add)]
 pub struct CommandCounts {
     /// Commands that are new and in time.
     pub received: u64,
@@ -35,20 +35,6 @@ pub struct CommandCounts {
     pub duplicate: u64,
     /// Commands that were too far ahead, or had another body than before.
     pub rejected: u64,
-}
-
-impl Add for CommandCounts {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            received: self.received + other.received,
-            late: self.late + other.late,
-            missing: self.missing + other.missing,
-            duplicate: self.duplicate + other.duplicate,
-            rejected: self.rejected + other.rejected,
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

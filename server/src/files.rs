@@ -11,7 +11,7 @@ mod record_files;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -109,34 +109,6 @@ pub fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
 /// If the file exists already or cannot be written.
 pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     private().create_new(true).open(path)?.write_all(bytes)
-}
-
-/// A new folder that is removed with its content when this is dropped.
-#[derive(Debug)]
-pub struct TemporaryFolder(PathBuf);
-
-impl TemporaryFolder {
-    /// Creates a folder, for its owner only, in the system's folder for temporary files.
-    ///
-    /// # Errors
-    /// If the folder exists already or cannot be created.
-    pub fn new(name: &str) -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
-        fs::DirBuilder::new().mode(PRIVATE_FOLDER).create(&path)?;
-        Ok(Self(path))
-    }
-
-    /// Path of the folder.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system, as it lies among temporary files.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Reads every file of a folder, by rising name.

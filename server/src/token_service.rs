@@ -82,49 +82,28 @@ struct Ask {
     user: u64,
     #[serde(default)]
     room: u16,
-    #[serde(default)]
-    role: AskedRole,
+    #[serde(default, with = "AskedRole")]
+    role: Role,
     wire: Option<u8>,
-    #[serde(default)]
-    transport: Way,
+    #[serde(default, with = "Way")]
+    transport: TransportKind,
 }
 
 /// The role that the client is to have.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Deserialize)]
+#[serde(remote = "Role", rename_all = "lowercase")]
 enum AskedRole {
-    #[default]
     Player,
     Spectator,
 }
 
-impl From<AskedRole> for Role {
-    fn from(role: AskedRole) -> Self {
-        match role {
-            AskedRole::Player => Self::Player,
-            AskedRole::Spectator => Self::Spectator,
-        }
-    }
-}
-
 /// The transport by which the client is to connect.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Deserialize)]
+#[serde(remote = "TransportKind", rename_all = "lowercase")]
 enum Way {
-    #[default]
     Udp,
     Quic,
     Laminar,
-}
-
-impl From<Way> for TransportKind {
-    fn from(way: Way) -> Self {
-        match way {
-            Way::Udp => Self::Udp,
-            Way::Quic => Self::Quic,
-            Way::Laminar => Self::Laminar,
-        }
-    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -235,7 +214,7 @@ async fn connect(
         let what = format!("the client speaks wire version {wire}, the server {WIRE_VERSION}");
         return refusal(StatusCode::UPGRADE_REQUIRED, &what);
     }
-    let over = TransportKind::from(ask.transport);
+    let over = ask.transport;
     let Some(issuer) = service.issuers.get(&over) else {
         return refusal(
             StatusCode::NOT_FOUND,
@@ -248,7 +227,7 @@ async fn connect(
     }
     let purpose = Purpose {
         room: ask.room,
-        role: ask.role.into(),
+        role: ask.role,
         ..Purpose::default()
     };
     let token = issuer.issue(

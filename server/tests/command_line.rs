@@ -1,15 +1,10 @@
 //! The command line of the server.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "reads and writes files of its own"
-)]
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use tempfile::{NamedTempFile, TempPath};
 use truetick_netcode::session::crypto::Key;
 use truetick_netcode::session::token::{ConnectToken, PrivateToken};
 
@@ -26,10 +21,11 @@ fn server(arguments: &[&str]) -> Command {
     command
 }
 
-fn config_file(name: &str, text: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("truetick-{}-{name}.toml", std::process::id()));
-    std::fs::write(&path, text).unwrap();
-    path
+/// A file that ends in `name.toml` and is removed on drop.
+fn config_file(name: &str, text: &str) -> TempPath {
+    let mut file = NamedTempFile::with_suffix(format!("-{name}.toml")).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.into_temp_path()
 }
 
 /// Runs a server that must refuse its configuration; returns its output.
@@ -55,6 +51,27 @@ fn bad_configuration_names_file_key_and_what_is_allowed() {
     );
     let said = refused(&["--config", "no-such-file.toml"]);
     assert!(said.contains("no-such-file.toml"), "{said}");
+}
+
+#[test]
+fn a_flag_comes_before_its_variable_and_the_variable_before_the_file() {
+    let path = config_file("order", "tick_rate = 50\n");
+    let file = ["--config", path.to_str().unwrap()];
+    let said = |more: &[&str]| {
+        let output = server(&[&file, more].concat())
+            .env("TRUETICK_TICK_RATE", "300")
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let variable = said(&[]);
+    assert!(
+        variable.contains("environment: `tick_rate` is 300, but must be from 10 to 128"),
+        "{variable}"
+    );
+    let flag = said(&["--tick-rate", "400"]);
+    assert!(flag.contains("`tick_rate` is 400"), "{flag}");
 }
 
 #[test]

@@ -10,11 +10,11 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::tempdir;
 use truetick_server::keys::{KEY_VARIABLE, SECRET_VARIABLE};
 use truetick_transport::clock;
 
@@ -214,8 +214,8 @@ fn silent_connections_take_no_descriptors_from_anything_else() {
 /// A limit of file sizes acts as a full disk for this process alone.
 #[test]
 fn a_disk_that_takes_no_more_is_told_once_and_ends_nothing() {
-    let path = std::env::temp_dir().join(format!("truetick-{}-full.rec", std::process::id()));
-    let _ = std::fs::remove_file(&path);
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("full.rec");
     let (mut server, _) = Server::start_with(
         "ulimit -f 2;",
         "info",
@@ -231,15 +231,12 @@ fn a_disk_that_takes_no_more_is_told_once_and_ends_nothing() {
         log.contains("the recording is not whole") && log.contains("stopped"),
         "{log}"
     );
-    let _ = std::fs::remove_file(&path);
 }
 
 #[test]
 fn a_key_of_a_certificate_that_others_can_read_is_warned_of() {
-    let path = |name: &str| {
-        std::env::temp_dir().join(format!("truetick-{}-{name}.pem", std::process::id()))
-    };
-    let files: [PathBuf; 2] = ["chain", "key"].map(path);
+    let folder = tempdir().unwrap();
+    let files = ["chain.pem", "key.pem"].map(|name| folder.path().join(name));
     for (mode, warned) in [(0o644, true), (0o640, true), (0o600, false)] {
         for file in &files {
             std::fs::write(file, "no certificate").unwrap();
@@ -266,9 +263,6 @@ fn a_key_of_a_certificate_that_others_can_read_is_warned_of() {
             "{mode:o}: {said}"
         );
     }
-    files
-        .iter()
-        .for_each(|file| drop(std::fs::remove_file(file)));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use clap::Parser;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::json;
+use tempfile::tempdir;
 use truetick_client_sim::auction::bidder::Bidder;
 use truetick_client_sim::auction::crowd::{Crowd, CrowdConfig};
 use truetick_client_sim::auction::strategy::{House, Strategy};
@@ -21,7 +22,7 @@ use truetick_netcode::session::UserId;
 use truetick_server::auction::audit::Audit;
 use truetick_server::auction::entry::HouseReplica;
 use truetick_server::files::folder::FolderDisk;
-use truetick_server::files::{TemporaryFolder, write_text};
+use truetick_server::files::write_text;
 use truetick_server::journal::disk::Disk;
 use truetick_server::journal::open::{read, read_all};
 use truetick_server::journal::segment::{self, FRAMES, Mark, SegmentId};
@@ -106,7 +107,7 @@ fn crowd(seed: u64, listen: SocketAddr) -> Done<Crowd> {
 }
 
 fn crash(arguments: &Arguments) -> Done<bool> {
-    let folder = TemporaryFolder::new("truetick-crash")?;
+    let folder = tempdir()?;
     let data = folder.path().join("auction");
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(arguments.seed);
     let listen = house::free_address()?;

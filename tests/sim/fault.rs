@@ -1,8 +1,8 @@
 //! The faults of a run and their times.
 
-use std::fmt;
 use std::time::Duration;
 
+use derive_more::Display;
 use truetick_netcode::link_sim::LinkConfig;
 
 use crate::mark::Mark;
@@ -53,10 +53,11 @@ impl Step {
 }
 
 /// A fault. Clients are identified by their index in the run.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Display, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "a plan holds a handful of them")]
 pub enum Fault {
     /// A client's path gets other properties.
+    #[display("client {client}: up [{}], down [{}]", describe(up), describe(down))]
     Links {
         /// Index of the client.
         client: usize,
@@ -66,6 +67,7 @@ pub enum Fault {
         down: LinkConfig,
     },
     /// No datagram passes a client's path.
+    #[display("client {client}: cut {ways:?}")]
     Cut {
         /// Index of the client.
         client: usize,
@@ -73,6 +75,7 @@ pub enum Fault {
         ways: Ways,
     },
     /// A client's path holds all datagrams and then delivers them at once.
+    #[display("client {client}: clogged {ways:?}")]
     Clog {
         /// Index of the client.
         client: usize,
@@ -80,6 +83,7 @@ pub enum Fault {
         ways: Ways,
     },
     /// A client's path from the server has a limited rate, with a queue of up to half a second.
+    #[display("client {client}: its path carries {} kB/s", bytes_per_s / 1_000)]
     Narrow {
         /// Index of the client.
         client: usize,
@@ -87,31 +91,42 @@ pub enum Fault {
         bytes_per_s: u32,
     },
     /// Sets the interest radius of all clients, in metres.
+    #[display("everyone sees {_0} m")]
     Interest(u32),
     /// A client's process is paused.
+    #[display("client {_0}: stands still")]
     PauseClient(usize),
     /// The server's process is paused.
+    #[display("server: stands still")]
     PauseServer,
     /// The server's process is starved of the processor: after each run it is paused for a random
     /// time, and what it sent leaves when it continues.
+    #[display("server: loses the processor for up to {stolen_ms} ms at a time")]
     StarveServer {
         /// Maximum length of one pause, in milliseconds.
         stolen_ms: u32,
     },
     /// A client's process dies and restarts at the same address.
+    #[display("client {_0}: crashes")]
     CrashClient(usize),
     /// The server's process dies and restarts with an empty room.
+    #[display("server: crashes")]
     CrashServer,
     /// The server's machine loses power; unsynced data on its disk may be lost.
+    #[display("server: loses its power")]
     PowerCut,
     /// The server's disk is full from now on.
+    #[display("server: has a full disk")]
     FillDisk,
     /// The next read of the server's disk fails.
+    #[display("server: has a disk that fails its next read")]
     FailRead,
     /// A client's datagrams come from another address from now on, as after a NAT rebinding.
+    #[display("client {_0}: has another address")]
     ChangeAddress(usize),
     /// A client opens its session, or (if it plays) resumes it from another address, and right
     /// after a step of the handshake nothing passes its path any more.
+    #[display("client {client}: cut off after its {after:?}")]
     Outage {
         /// Index of the client.
         client: usize,
@@ -119,6 +134,7 @@ pub enum Fault {
         after: Step,
     },
     /// A NAT assigns one client's address to another; the first gets a new one.
+    #[display("client {to}: has the address of client {from}")]
     HandOn {
         /// Index of the client that loses its address.
         from: usize,
@@ -126,17 +142,23 @@ pub enum Fault {
         to: usize,
     },
     /// A NAT swaps the addresses of two clients.
+    #[display("clients {_0} and {_1}: have each other's address")]
     Swap(usize, usize),
     /// All clients' datagrams come from other addresses from now on, as after a restart of a NAT in
     /// front of them all.
+    #[display("everyone has another address")]
     ChangeAllAddresses,
     /// A client's process dies and restarts elsewhere.
+    #[display("client {_0}: crashes, and starts somewhere else")]
     MoveClient(usize),
     /// The server is drained: its clients leave at random moments, then it restarts.
+    #[display("server: is drained and starts anew")]
     Drain,
     /// Strangers flood the server with forged requests and copies of clients' datagrams.
+    #[display("server: is flooded with requests")]
     Flood,
     /// The server's wall clock is set.
+    #[display("server: wall clock set by {by_ms} ms")]
     JumpWall {
         /// Change of the wall clock, in milliseconds.
         by_ms: i64,
@@ -177,64 +199,6 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Links { client, up, down } => {
-                write!(
-                    out,
-                    "client {client}: up [{}], down [{}]",
-                    describe(up),
-                    describe(down)
-                )
-            }
-            Self::Cut { client, ways } => write!(out, "client {client}: cut {ways:?}"),
-            Self::Clog { client, ways } => write!(out, "client {client}: clogged {ways:?}"),
-            Self::Narrow {
-                client,
-                bytes_per_s,
-            } => {
-                write!(
-                    out,
-                    "client {client}: its path carries {} kB/s",
-                    bytes_per_s / 1_000
-                )
-            }
-            Self::Interest(metres) => write!(out, "everyone sees {metres} m"),
-            Self::PauseClient(client) => write!(out, "client {client}: stands still"),
-            Self::PauseServer => write!(out, "server: stands still"),
-            Self::StarveServer { stolen_ms } => {
-                write!(
-                    out,
-                    "server: loses the processor for up to {stolen_ms} ms at a time"
-                )
-            }
-            Self::CrashClient(client) => write!(out, "client {client}: crashes"),
-            Self::CrashServer => write!(out, "server: crashes"),
-            Self::PowerCut => write!(out, "server: loses its power"),
-            Self::FillDisk => write!(out, "server: has a full disk"),
-            Self::FailRead => write!(out, "server: has a disk that fails its next read"),
-            Self::ChangeAddress(client) => write!(out, "client {client}: has another address"),
-            Self::Outage { client, after } => {
-                write!(out, "client {client}: cut off after its {after:?}")
-            }
-            Self::HandOn { from, to } => {
-                write!(out, "client {to}: has the address of client {from}")
-            }
-            Self::Swap(one, other) => {
-                write!(out, "clients {one} and {other}: have each other's address")
-            }
-            Self::ChangeAllAddresses => write!(out, "everyone has another address"),
-            Self::MoveClient(client) => {
-                write!(out, "client {client}: crashes, and starts somewhere else")
-            }
-            Self::Drain => write!(out, "server: is drained and starts anew"),
-            Self::Flood => write!(out, "server: is flooded with requests"),
-            Self::JumpWall { by_ms } => write!(out, "server: wall clock set by {by_ms} ms"),
-        }
-    }
-}
-
 /// Describes a link in a few words, without its perfect properties.
 pub fn describe(link: &LinkConfig) -> String {
     let mut words = vec![format!("{:.0} ms", link.latency.as_secs_f64() * 1e3)];
@@ -262,7 +226,8 @@ pub fn describe(link: &LinkConfig) -> String {
 }
 
 /// A fault and its time.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Display, PartialEq)]
+#[display("at {:>5} ms for {:>5} ms  {fault}", at.as_millis(), lasting.as_millis())]
 pub struct Scheduled {
     /// Start of the fault, from the start of the run.
     pub at: Duration,
@@ -283,12 +248,5 @@ impl Scheduled {
         }
         let overlap = self.at <= other.at + other.lasting && other.at <= self.at + self.lasting;
         overlap && self.fault.client() == other.fault.client()
-    }
-}
-
-impl fmt::Display for Scheduled {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (at, lasting) = (self.at.as_millis(), self.lasting.as_millis());
-        write!(out, "at {at:>5} ms for {lasting:>5} ms  {}", self.fault)
     }
 }

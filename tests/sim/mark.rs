@@ -1,25 +1,18 @@
 //! Marks: events that a run claims to have been through. A fault that had no effect proves nothing.
 
-use std::fmt;
+use derive_more::Display;
 
 macro_rules! marks {
     ($($name:ident: $description:literal,)*) => {
         /// An event that a run can have been through.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, Display, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Mark {
-            $(#[doc = $description] $name,)*
+            $(#[doc = $description] #[display($description)] $name,)*
         }
 
         impl Mark {
             /// Every mark, in the order of declaration.
             pub const ALL: &[Mark] = &[$(Mark::$name,)*];
-
-            /// Returns the description of the event.
-            pub fn description(self) -> &'static str {
-                match self {
-                    $(Mark::$name => $description,)*
-                }
-            }
         }
     };
 }
@@ -81,12 +74,6 @@ marks! {
     WriteLost: "a power cut lost a write",
     WriteTorn: "a power cut tore a write",
     RecordingCut: "a power cut left a recording whose end is not whole",
-}
-
-impl fmt::Display for Mark {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.description())
-    }
 }
 
 /// Number of hits of each mark.

@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use tempfile::tempdir;
 use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::transport::{Event, PeerAddr, Transport, TransportKind};
 use truetick_server::config::ServerConfig;
-use truetick_server::files::TemporaryFolder;
 use truetick_server::host::{Host, random_key};
 use truetick_server::quic_settings::QuicSettings;
 use truetick_shared::arena::arena_schema;
@@ -287,7 +287,7 @@ fn all_play(host: &Host, swarm: &Swarm) -> bool {
 #[test]
 fn bots_come_back_to_a_server_that_was_started_again() {
     count_panics();
-    let folder = TemporaryFolder::new("truetick-transports-again").unwrap();
+    let folder = tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
         truetick_server::files::write_text(&path, text).unwrap();

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tempfile::{TempDir, tempdir};
 use truetick_client_sim::auction::run::settings;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_client_sim::client_socket::{self, ClientSocket};
@@ -15,7 +15,6 @@ use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::transport::TransportKind;
 use truetick_server::arena::ArenaGame;
 use truetick_server::config::ServerConfig;
-use truetick_server::files::TemporaryFolder;
 use truetick_server::host::{Host, random_key};
 use truetick_server::room::Room;
 use truetick_server::world_room::WorldRoom;
@@ -32,22 +31,15 @@ pub struct Scene {
     pub connect_options: ConnectOptions,
     pub kind: TransportKind,
     pub tokens: TokenSource,
-    _folder: TemporaryFolder,
+    _folder: TempDir,
 }
-
-/// Number of scenes so far; each has a folder of its own.
-static SCENES: AtomicUsize = AtomicUsize::new(0);
 
 /// User of the keeper, who runs the house.
 pub const KEEPER: UserId = UserId(1 << 41);
 
 impl Scene {
     pub fn new(way: Way) -> Self {
-        let name = format!(
-            "truetick-transports-{}",
-            SCENES.fetch_add(1, Ordering::Relaxed)
-        );
-        let (hub, folder) = (MemoryHub::default(), TemporaryFolder::new(&name).unwrap());
+        let (hub, folder) = (MemoryHub::default(), tempdir().unwrap());
         let config = way.configure(ServerConfig {
             drones: 8,
             ..ServerConfig::default()

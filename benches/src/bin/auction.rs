@@ -11,6 +11,7 @@ use clap::Parser;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::json;
+use tempfile::tempdir;
 use truetick_netcode::channel::Channel;
 use truetick_netcode::messages::{ServerMessage, decode, encode};
 use truetick_netcode::session::{ClientId, Role, UserId};
@@ -18,7 +19,7 @@ use truetick_netcode::time::Timestamp;
 use truetick_server::auction::offline;
 use truetick_server::auction::room::AuctionRoom;
 use truetick_server::auction::settings::AuctionSettings;
-use truetick_server::files::{TemporaryFolder, write_text};
+use truetick_server::files::write_text;
 use truetick_server::metrics::Times;
 use truetick_server::room::{Outbox, Room};
 use truetick_shared::auction::money::{Amount, Currency};
@@ -242,7 +243,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     let mut figures = Vec::new();
     for rate in &arguments.bids {
-        let folder = TemporaryFolder::new("truetick-auction-bench")?;
+        let folder = tempdir()?;
         let data = arguments.data.as_ref().map_or_else(
             || folder.path().join("house"),
             |data| data.join(rate.to_string()),

@@ -19,8 +19,9 @@ use std::process::{Command, Stdio};
 
 use clap::Parser;
 use serde_json::{Value, json};
+use tempfile::tempdir;
 use truetick_benches::report::give;
-use truetick_server::files::{TemporaryFolder, read_text};
+use truetick_server::files::read_text;
 
 /// Run two builds of a benchmark program in alternating pairs
 #[derive(Parser)]
@@ -47,7 +48,7 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let folder = TemporaryFolder::new("truetick-pairs")?;
+    let folder = tempdir()?;
     let reports = run_pairs(&arguments, folder.path())?;
     let mut report = serde_json::Map::new();
     for key in &arguments.keys {

@@ -4,10 +4,11 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
+use tempfile::TempDir;
 use truetick_netcode::session::UserId;
 use truetick_server::auction::settings::AuctionSettings;
 use truetick_server::config::ServerConfig;
-use truetick_server::files::{TemporaryFolder, write_text};
+use truetick_server::files::write_text;
 use truetick_server::host::{Host, HostReport, random_key, random_u64};
 use truetick_server::listeners::Listeners;
 use truetick_server::room::Room;
@@ -105,12 +106,12 @@ pub struct AuctionPart {
 ///
 /// # Errors
 /// The temporary folder cannot be created.
-pub fn folder(data: Option<PathBuf>) -> std::io::Result<(PathBuf, Option<TemporaryFolder>)> {
+pub fn folder(data: Option<PathBuf>) -> std::io::Result<(PathBuf, Option<TempDir>)> {
     match data {
         Some(data) => Ok((data, None)),
         None => {
-            let folder = TemporaryFolder::new("truetick-auction")?;
-            Ok((folder.path().into(), Some(folder)))
+            let folder = TempDir::with_prefix("truetick-auction-")?;
+            Ok((folder.path().join("journal"), Some(folder)))
         }
     }
 }

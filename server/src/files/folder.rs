@@ -220,8 +220,8 @@ mod tests {
 
     #[test]
     fn a_journal_is_its_owners_alone_and_no_link_is_followed() {
-        let path = std::env::temp_dir().join(format!("truetick-private-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("outer");
         let data = path.join("inner");
         let mut disk = FolderDisk::open(&data).unwrap();
         disk.create("journal-1", b"head", 100).unwrap();
@@ -251,13 +251,12 @@ mod tests {
         symlink(&target, data.join("journal-2")).unwrap();
         assert!(disk.read("journal-2").is_err() && disk.write("journal-2", 0, b"x").is_err());
         assert_eq!(fs::read(&target).unwrap(), b"a thesis");
-        fs::remove_dir_all(&path).unwrap();
     }
 
     #[test]
     fn a_folder_is_one_process_own_and_files_are_whole_or_not_there() {
-        let path = std::env::temp_dir().join(format!("truetick-folder-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("data");
         let mut disk = FolderDisk::open(&path).unwrap();
         assert!(
             FolderDisk::open(&path)
@@ -299,6 +298,5 @@ mod tests {
         assert!(FolderDisk::open(&path).is_err());
         drop(second);
         assert_eq!(FolderDisk::open(&path).unwrap().list().unwrap().len(), 2);
-        fs::remove_dir_all(&path).unwrap();
     }
 }

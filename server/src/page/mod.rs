@@ -31,6 +31,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use rust_embed::Embed;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -52,79 +53,20 @@ use crate::config::ServerConfig;
 use crate::http;
 use crate::listeners::Listeners;
 
-/// Files of the page: path, content type and content.
-const FILES: [(&str, &str, &str); 16] = [
-    (
-        "/",
-        "text/html; charset=utf-8",
-        include_str!("../../page/index.html"),
-    ),
-    (
-        "/style.css",
-        "text/css; charset=utf-8",
-        include_str!("../../page/style.css"),
-    ),
-    ("/main.js", SCRIPT, include_str!("../../page/main.js")),
-    ("/arena.js", SCRIPT, include_str!("../../page/arena.js")),
-    ("/figures.js", SCRIPT, include_str!("../../page/figures.js")),
-    (
-        "/timeline.js",
-        SCRIPT,
-        include_str!("../../page/timeline.js"),
-    ),
-    (
-        "/netcode/bits.js",
-        SCRIPT,
-        include_str!("../../page/netcode/bits.js"),
-    ),
-    (
-        "/netcode/connection.js",
-        SCRIPT,
-        include_str!("../../page/netcode/connection.js"),
-    ),
-    (
-        "/netcode/join.js",
-        SCRIPT,
-        include_str!("../../page/netcode/join.js"),
-    ),
-    (
-        "/netcode/payload.js",
-        SCRIPT,
-        include_str!("../../page/netcode/payload.js"),
-    ),
-    (
-        "/netcode/range.js",
-        SCRIPT,
-        include_str!("../../page/netcode/range.js"),
-    ),
-    (
-        "/netcode/schema.js",
-        SCRIPT,
-        include_str!("../../page/netcode/schema.js"),
-    ),
-    (
-        "/netcode/session.js",
-        SCRIPT,
-        include_str!("../../page/netcode/session.js"),
-    ),
-    (
-        "/netcode/snapshot.js",
-        SCRIPT,
-        include_str!("../../page/netcode/snapshot.js"),
-    ),
-    (
-        "/netcode/world.js",
-        SCRIPT,
-        include_str!("../../page/netcode/world.js"),
-    ),
-    (
-        "/netcode/xxh3.js",
-        SCRIPT,
-        include_str!("../../page/netcode/xxh3.js"),
-    ),
-];
+/// Files of the page, embedded in the program.
+#[derive(Embed)]
+#[folder = "page/"]
+struct Files;
 
-const SCRIPT: &str = "text/javascript; charset=utf-8";
+/// Content type of a file of the page; `None` for a file that is not served.
+fn content_type(file: &str) -> Option<&'static str> {
+    match file.rsplit_once('.')?.1 {
+        "html" => Some("text/html; charset=utf-8"),
+        "css" => Some("text/css; charset=utf-8"),
+        "js" => Some("text/javascript; charset=utf-8"),
+        _ => None,
+    }
+}
 
 /// Why the page could not be served.
 #[derive(Debug, Error)]
@@ -229,8 +171,12 @@ impl PageListener {
             arena: arena(tick_rate)?,
         };
         let mut router = Router::new();
-        for (path, sort, text) in FILES {
-            router = router.route(path, get(([(CONTENT_TYPE, sort)], text)));
+        for file in Files::iter() {
+            let (Some(sort), Some(content)) = (content_type(&file), Files::get(&file)) else {
+                continue;
+            };
+            let path = format!("/{}", file.strip_suffix("index.html").unwrap_or(&file));
+            router = router.route(&path, get(([(CONTENT_TYPE, sort)], content.data)));
         }
         let router = router
             .route("/arena.json", get(tell))

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use derive_more::Display;
 use truetick_netcode::limits::REPORTED_ENTITIES;
 use truetick_netcode::messages::MismatchReport;
 use truetick_netcode::replication::NetId;
@@ -62,15 +63,19 @@ impl Entities {
 }
 
 /// How an entity differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Display, PartialEq, Eq)]
 pub enum DivergenceKind {
     /// The entity is on the left side only.
+    #[display("is on the left side only")]
     OnlyLeft,
     /// The entity is on the right side only.
+    #[display("is on the right side only")]
     OnlyRight,
     /// The kind or the owner of the entity differs.
+    #[display("has another kind or owner")]
     ReplicaMeta,
     /// A field of the entity differs.
+    #[display("{component}.{field} is {left} on the left, {right} on the right")]
     Field {
         /// Name of the component.
         component: &'static str,
@@ -84,7 +89,8 @@ pub enum DivergenceKind {
 }
 
 /// One difference between two worlds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Display, PartialEq, Eq)]
+#[display("{kind} {id}: {what}")]
 pub struct Difference {
     /// Id of the entity.
     pub id: NetId,
@@ -92,28 +98,6 @@ pub struct Difference {
     pub kind: &'static str,
     /// How the entity differs.
     pub what: DivergenceKind,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} {}: ", self.kind, self.id)?;
-        match &self.what {
-            DivergenceKind::OnlyLeft => write!(out, "is on the left side only"),
-            DivergenceKind::OnlyRight => write!(out, "is on the right side only"),
-            DivergenceKind::ReplicaMeta => write!(out, "has another kind or owner"),
-            DivergenceKind::Field {
-                component,
-                field,
-                left,
-                right,
-            } => {
-                write!(
-                    out,
-                    "{component}.{field} is {left} on the left, {right} on the right"
-                )
-            }
-        }
-    }
 }
 
 fn entity(

@@ -1,7 +1,6 @@
 //! The records of a whole recording, segment after segment, and how it ends.
 
-use std::fmt;
-
+use derive_more::Display;
 use truetick_netcode::command::Command;
 use truetick_netcode::schema::Schema;
 
@@ -10,36 +9,22 @@ use super::replay::ReplayError;
 use crate::frame::FrameError;
 
 /// How a recording ends.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Display, PartialEq, Eq)]
 pub enum End {
     /// With its end mark.
+    #[display("it was ended properly")]
     Finished,
     /// At a frame's border but without its end mark: its writer was killed, or still runs.
     #[default]
+    #[display("it has no end mark: its writer was killed, or still runs")]
     Unfinished,
     /// In the middle of a frame: its writer or its machine failed.
+    #[display("it was cut off: {_0}")]
     Torn(FrameError),
     /// With damage: the segment, counted from the oldest, and the error. What follows cannot be
     /// trusted.
+    #[display("segment {_0} of those found is damaged: {_1}")]
     Damaged(usize, RecordError),
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Finished => write!(out, "it was ended properly"),
-            Self::Unfinished => {
-                write!(
-                    out,
-                    "it has no end mark: its writer was killed, or still runs"
-                )
-            }
-            Self::Torn(error) => write!(out, "it was cut off: {error}"),
-            Self::Damaged(segment, error) => {
-                write!(out, "segment {segment} of those found is damaged: {error}")
-            }
-        }
-    }
 }
 
 /// Reads the records of a whole recording, segment after segment.

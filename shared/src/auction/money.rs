@@ -1,11 +1,13 @@
 //! Money: whole minor units of one currency with checked arithmetic.
 
-use std::fmt;
-
 use bitcode::{Decode, Encode};
+use derive_more::Display;
 
 /// An amount in minor units (cents), 0 to [`Amount::MOST`] in commands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(
+    Clone, Copy, Debug, Default, Display, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode,
+)]
+#[display("{}.{:02}", _0 / 100, _0 % 100)]
 pub struct Amount(pub u64);
 
 impl Amount {
@@ -45,23 +47,12 @@ impl Amount {
     }
 }
 
-impl fmt::Display for Amount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:02}", self.0 / 100, self.0 % 100)
-    }
-}
-
 /// Code of a currency (ISO 4217), such as `EUR`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Display, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[display("{}", String::from_utf8_lossy(_0))]
 pub struct Currency(pub [u8; 3]);
 
 impl Currency {
     /// The code of the euro.
     pub const EUR: Self = Self(*b"EUR");
-}
-
-impl fmt::Display for Currency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", String::from_utf8_lossy(&self.0))
-    }
 }

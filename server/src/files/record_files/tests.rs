@@ -1,28 +1,12 @@
 //! Recordings and captures on a disk: what is kept, what is refused.
 
 use std::fs;
-use std::path::PathBuf;
+
+use tempfile::tempdir;
 
 use super::segments::age_all;
 use super::*;
 use crate::frame::MAGIC;
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("truetick-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn record(path: &Path, keep: usize, segments: std::ops::Range<u8>) {
     let mut writer = RecordWriter::start(path, keep).unwrap();
@@ -49,8 +33,8 @@ fn contents(path: &Path) -> Vec<u8> {
 
 #[test]
 fn segments_are_bounded_and_what_was_there_before_counts_as_older() {
-    let folder = Folder::new("segments");
-    let path = folder.0.join("room.rec");
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("room.rec");
     record(&path, 3, 0..5);
     assert_eq!(contents(&path), [2, 3, 4]);
     record(&path, 3, 10..11);
@@ -66,8 +50,11 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn recordings_and_captures_are_their_owners_alone() {
-    let folder = Folder::new("private");
-    let (recording, capture) = (folder.0.join("room.rec"), folder.0.join("room.cap"));
+    let folder = tempdir().unwrap();
+    let (recording, capture) = (
+        folder.path().join("room.rec"),
+        folder.path().join("room.cap"),
+    );
     record(&recording, 3, 0..2);
     RecordWriter::start_whole(&capture)
         .unwrap()
@@ -81,8 +68,8 @@ fn recordings_and_captures_are_their_owners_alone() {
 
 #[test]
 fn an_earlier_capture_is_kept_beside_the_new_one() {
-    let folder = Folder::new("captures");
-    let path = folder.0.join("room.cap");
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("room.cap");
     for content in 1..=3 {
         let mut writer = RecordWriter::start_whole(&path).unwrap();
         assert!(writer.keep(Chunk {
@@ -100,18 +87,18 @@ fn an_earlier_capture_is_kept_beside_the_new_one() {
 
 #[test]
 fn no_link_is_followed() {
-    let folder = Folder::new("links");
-    let (target, link) = (folder.0.join("target"), folder.0.join("room.rec"));
+    let folder = tempdir().unwrap();
+    let (target, link) = (folder.path().join("target"), folder.path().join("room.rec"));
     fs::write(&target, MAGIC).unwrap();
     std::os::unix::fs::symlink(&target, &link).unwrap();
     assert!(RecordWriter::start(&link, 3).is_err() && RecordWriter::start_whole(&link).is_err());
     fs::remove_file(&link).unwrap();
-    std::os::unix::fs::symlink(folder.0.join("nowhere"), &link).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("nowhere"), &link).unwrap();
     assert!(RecordWriter::start(&link, 3).is_err() && RecordWriter::start_whole(&link).is_err());
     assert_eq!(
         (
             fs::read(&target).unwrap(),
-            folder.0.join("nowhere").exists()
+            folder.path().join("nowhere").exists()
         ),
         (MAGIC.to_vec(), false)
     );
@@ -121,8 +108,8 @@ fn no_link_is_followed() {
 /// full disk, the same chunk is appended again.
 #[test]
 fn a_chunk_that_could_not_be_appended_is_appended_again() {
-    let folder = Folder::new("again");
-    let path = folder.0.join("room.rec");
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("room.rec");
     let chunk = |segment, content: u8| Chunk {
         segment,
         bytes: [&MAGIC[..], &[content]].concat(),
@@ -155,8 +142,11 @@ fn memory_is_bounded_while_the_disk_is_slow() {
 
 #[test]
 fn what_is_no_recording_is_left_as_it_is() {
-    let folder = Folder::new("thesis");
-    let (path, older) = (folder.0.join("room.rec"), folder.0.join("room.rec.1"));
+    let folder = tempdir().unwrap();
+    let (path, older) = (
+        folder.path().join("room.rec"),
+        folder.path().join("room.rec.1"),
+    );
     fs::write(&path, "a thesis").unwrap();
     assert!(RecordWriter::start(&path, 3).is_err());
     fs::remove_file(&path).unwrap();
