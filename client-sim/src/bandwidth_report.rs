@@ -29,7 +29,7 @@ impl Total {
 
 /// Sums over the packets of a capture.
 #[derive(Debug, Default)]
-pub struct Totals {
+pub(crate) struct Totals {
     clients: BTreeSet<u32>,
     packets: u64,
     bits: f64,

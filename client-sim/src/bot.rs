@@ -14,7 +14,7 @@ const FIGHT_RANGE: f32 = 18.0;
 
 /// A bot's view of its surroundings.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct BotView {
+pub(crate) struct BotView {
     /// Position of the bot, in metres.
     pub position: Vec2,
     /// Health of the bot, 0 to 100.
@@ -25,7 +25,7 @@ pub struct BotView {
 
 /// Decides a bot's commands. It moves at random, fights near targets, and flees at low health.
 #[derive(Debug)]
-pub struct Bot {
+pub(crate) struct Bot {
     rng: Xoshiro256PlusPlus,
     heading: f32,
     turn_in: u32,

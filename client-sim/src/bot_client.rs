@@ -77,11 +77,6 @@ impl BotClient {
         self.runtime.shown_tick(now)
     }
 
-    /// The command submitted last; the neutral one before the first.
-    pub fn last_command(&self) -> ArenaCommand {
-        self.last
-    }
-
     /// Handles an event of the transport.
     pub fn receive<'a>(
         &mut self,

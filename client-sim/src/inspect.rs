@@ -200,7 +200,7 @@ fn describe_entity<'a>(
 }
 
 /// The name of a part; a field has its component's name before it.
-pub fn part_name(schema: &Schema, kind: &KindInfo, part: Part) -> String {
+pub(crate) fn part_name(schema: &Schema, kind: &KindInfo, part: Part) -> String {
     let component = |at: usize| {
         let found = kind.components.iter().rev().find(|(_, start)| *start <= at);
         found.map_or("", |(id, _)| schema.component(*id).name)

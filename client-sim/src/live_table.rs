@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use crate::say;
 
 /// Shows texts, each in place of the last one.
-pub struct LiveTable {
+pub(crate) struct LiveTable {
     terminal: bool,
     lines: usize,
 }

@@ -61,7 +61,7 @@ impl Distances {
     }
 
     /// The distance in metres below which a share (0 to 1) of all lies; 0 without any.
-    pub fn quantile_m(&self, share: f64) -> f64 {
+    pub(crate) fn quantile_m(&self, share: f64) -> f64 {
         self.0.value_at_quantile(share) as f64 / 1e3
     }
 }
@@ -77,7 +77,7 @@ impl ClientFigures {
     }
 
     /// Restarts the measurement of times.
-    pub fn forget_times(&mut self) {
+    pub(crate) fn forget_times(&mut self) {
         self.command_to_snapshot = Times::default();
         self.stages = Default::default();
         self.interpolation_delay = Times::default();

@@ -297,7 +297,7 @@ impl Report {
 
     /// Descriptions of the budgets that the run missed. `max_missed_percent` is the share of missed
     /// ticks from which on that budget is missed.
-    pub fn missed_budgets(&self, max_missed_percent: f64) -> Vec<String> {
+    pub(crate) fn missed_budgets(&self, max_missed_percent: f64) -> Vec<String> {
         let mut missed = Vec::new();
         let mut none = |what: &str, count: u64| {
             if count > 0 {

@@ -199,7 +199,7 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// The latency harness's table: every stage with its percentiles.
-pub fn latency_table(report: &Report) -> String {
+pub(crate) fn latency_table(report: &Report) -> String {
     let latency = &report.latency;
     let stages = &latency.stages_ms;
     let mut text = format!("{:<34} {:>9} {:>9} {:>9}\n", "ms", "p50", "p99", "max");

@@ -8,7 +8,7 @@ use truetick_server::game::Game;
 use truetick_server::simulation::Simulation;
 
 /// The world as text, one entity per paragraph.
-pub fn world_dump<G: Game>(simulation: &Simulation<G>) -> String {
+pub(crate) fn world_dump<G: Game>(simulation: &Simulation<G>) -> String {
     let (ring, schema) = (simulation.ring(), simulation.registry().schema());
     let hash = simulation.world_hash();
     let mut text = format!(

@@ -14,7 +14,7 @@ use super::timeline::Timeline;
 
 /// Arrivals of the commands of the ticks that were simulated since the last snapshot.
 #[derive(Debug)]
-pub struct CommandArrivals {
+pub(crate) struct CommandArrivals {
     last: Option<Timestamp>,
     earlier: Vec<Timestamp>,
 }

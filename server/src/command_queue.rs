@@ -47,7 +47,7 @@ enum Place<C> {
 
 /// The command for a tick.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DequeuedCommand<C> {
+pub(crate) struct DequeuedCommand<C> {
     /// The command to execute.
     pub command: C,
     /// Arrival of the command; `None` if it was missing.
@@ -56,7 +56,7 @@ pub struct DequeuedCommand<C> {
 
 /// The next slots when a command arrives. They differ while the server is stalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NextSlots {
+pub(crate) struct NextSlots {
     /// Slot of the tick to be simulated next.
     pub simulated: Tick,
     /// Slot that was due next at the command's arrival.
@@ -65,7 +65,7 @@ pub struct NextSlots {
 
 /// Queue of one client's commands, by slot.
 #[derive(Debug)]
-pub struct CommandQueue<C> {
+pub(crate) struct CommandQueue<C> {
     places: Vec<Option<(Tick, Place<C>)>>,
     /// Number of slots before and after the next one for which commands are kept apart.
     behind: i32,
@@ -193,7 +193,7 @@ impl<C: Command> CommandQueue<C> {
 
     /// Takes the commands that arrived too late since the last call, in the order of their arrival,
     /// as slot and arrival; at most [`LATE_COMMANDS`].
-    pub fn take_lates(&mut self) -> impl Iterator<Item = (Tick, Timestamp)> {
+    pub(crate) fn take_lates(&mut self) -> impl Iterator<Item = (Tick, Timestamp)> {
         self.lates.drain(..)
     }
 }

@@ -45,6 +45,6 @@ pub fn raise_limit() {
 ///
 /// # Panics
 /// If `most` is less than 8.
-pub fn share_for_http(most: usize) -> usize {
+pub(crate) fn share_for_http(most: usize) -> usize {
     (limit().saturating_sub(RESERVED) / 4).clamp(8, most)
 }

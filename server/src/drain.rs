@@ -52,7 +52,7 @@ impl Drain {
     }
 
     /// Whether every client that obeys has left.
-    pub fn obeyed(&self, now: Timestamp) -> bool {
+    pub(crate) fn obeyed(&self, now: Timestamp) -> bool {
         now >= self.leave_by
     }
 

@@ -35,7 +35,7 @@ pub struct EntityTable {
 
 impl EntityTable {
     /// Creates a table with these generations and no rows, to restore a world.
-    pub fn with_generations(generations: Vec<u16>) -> Self {
+    pub(crate) fn with_generations(generations: Vec<u16>) -> Self {
         let free = (0..generations.len() as u16).collect();
         Self {
             rows: vec![None; generations.len()],
@@ -122,14 +122,14 @@ impl EntityTable {
     }
 
     /// The rows from a slot on, in the order of their slots.
-    pub fn rows_from(&self, slot: u16) -> impl Iterator<Item = &Row> {
+    pub(crate) fn rows_from(&self, slot: u16) -> impl Iterator<Item = &Row> {
         self.rows[usize::from(slot).min(self.rows.len())..]
             .iter()
             .flatten()
     }
 
     /// The rows of one kind in the order of their slots.
-    pub fn of_kind(&self, kind: KindId) -> impl Iterator<Item = &Row> {
+    pub(crate) fn of_kind(&self, kind: KindId) -> impl Iterator<Item = &Row> {
         self.rows().filter(move |row| row.kind == kind)
     }
 

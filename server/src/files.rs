@@ -49,7 +49,7 @@ fn existing() -> OpenOptions {
 ///
 /// # Errors
 /// If the system cannot duplicate the descriptor.
-pub fn another_handle(of: impl AsFd) -> io::Result<File> {
+pub(crate) fn another_handle(of: impl AsFd) -> io::Result<File> {
     Ok(of.as_fd().try_clone_to_owned()?.into())
 }
 

@@ -21,7 +21,7 @@ pub const FRAME_BYTES: usize = 4 << 20;
 pub const HEAD: usize = 7;
 
 /// Bytes of a frame after its payload.
-pub const CHAIN: usize = 8;
+pub(crate) const CHAIN: usize = 8;
 
 /// What is wrong with a file of frames, and at which byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

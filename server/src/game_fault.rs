@@ -46,7 +46,7 @@ pub enum GameFault {
 
 /// Counts the faults of a room and limits their reports.
 #[derive(Debug, Default)]
-pub struct FaultLog {
+pub(crate) struct FaultLog {
     /// The first fault since the last report.
     first: Option<GameFault>,
     /// Number of faults since the last report.

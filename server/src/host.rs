@@ -75,9 +75,9 @@ pub enum StartError {
 
 /// Orders to the server's thread. They rise in urgency, so that a drain never replaces a stop.
 mod order {
-    pub const RUN: u8 = 0;
+    pub(crate) const RUN: u8 = 0;
     pub const DRAIN: u8 = 1;
-    pub const STOP: u8 = 2;
+    pub(crate) const STOP: u8 = 2;
 }
 
 /// A server on its own thread, which runs until it is stopped or drained.

@@ -92,7 +92,7 @@ fn read(file: Option<&Path>, variable: &str) -> Option<Result<(String, String), 
 }
 
 /// Warns if other users of this host can read a file with a secret.
-pub fn warn_if_readable(path: &Path) {
+pub(crate) fn warn_if_readable(path: &Path) {
     if !is_private(path) {
         warn!(file = %path.display(), "others on this host can read it: chmod 600");
     }

@@ -107,7 +107,7 @@ impl RoomMetrics {
     }
 
     /// Adds the counts of one client's view.
-    pub fn add_view(&mut self, view: ViewStats) {
+    pub(crate) fn add_view(&mut self, view: ViewStats) {
         self.relevant += view.relevant;
         self.updates += view.updates;
         self.deferred += view.deferred;

@@ -65,7 +65,7 @@ pub enum PeerState {
 
 /// The budget of a tick, divided between state and messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BudgetShare {
+pub(crate) struct BudgetShare {
     /// Bytes that the snapshot may take.
     pub state: usize,
     /// Whether a packet of messages follows the snapshot.
@@ -201,7 +201,12 @@ impl Peer {
     /// Whether a frame of `bytes` bytes that arrived at this time is within the rates of frames and
     /// of their bytes. Ordered messages cannot be dropped, so a frame over the limit ends the
     /// session.
-    pub fn may_send_frame(&mut self, bytes: usize, tick_rate: u32, arrived: Timestamp) -> bool {
+    pub(crate) fn may_send_frame(
+        &mut self,
+        bytes: usize,
+        tick_rate: u32,
+        arrived: Timestamp,
+    ) -> bool {
         let Allowance {
             frames,
             frame_bytes,
@@ -224,7 +229,7 @@ impl Peer {
 
     /// Divides the bytes of a tick between state and, if the messages that are due do not fit
     /// beside it, a packet of messages.
-    pub fn share_budget(&self, budget: usize, now: Timestamp) -> BudgetShare {
+    pub(crate) fn share_budget(&self, budget: usize, now: Timestamp) -> BudgetShare {
         let state = budget.saturating_sub(PAYLOAD_BYTES);
         let has_room = state >= STATE_BYTES_BESIDE_MESSAGES
             && (self.connection.in_flight() as u64) < 3 * ACK_WINDOW;
@@ -263,7 +268,7 @@ impl Peer {
     }
 
     /// Why the session must end now; `None` if it continues.
-    pub fn must_end(&self, now: Timestamp) -> Option<DisconnectReason> {
+    pub(crate) fn must_end(&self, now: Timestamp) -> Option<DisconnectReason> {
         match self.stage {
             PeerState::AwaitingHello { since } if now.since(since) >= HELLO_TIME => {
                 Some(DisconnectReason::NoHello)
@@ -274,7 +279,7 @@ impl Peer {
     }
 
     /// Begins to send disconnect notices.
-    pub fn begin_to_end(&mut self, disconnect: DisconnectNotice, now: Timestamp) {
+    pub(crate) fn begin_to_end(&mut self, disconnect: DisconnectNotice, now: Timestamp) {
         self.stage = PeerState::Closing {
             disconnect,
             told: 0,
@@ -284,7 +289,7 @@ impl Peer {
 
     /// Writes the next disconnect notice if it is due. Returns `false` once [`DISCONNECT_COPIES`]
     /// were sent.
-    pub fn send_disconnect(&mut self, writer: &mut BitWriter, now: Timestamp) -> bool {
+    pub(crate) fn send_disconnect(&mut self, writer: &mut BitWriter, now: Timestamp) -> bool {
         let PeerState::Closing {
             disconnect,
             told,
@@ -310,7 +315,7 @@ impl Peer {
     }
 
     /// Writes a packet with a disconnect notice.
-    pub fn write_farewell(
+    pub(crate) fn write_farewell(
         &mut self,
         disconnect: DisconnectNotice,
         writer: &mut BitWriter,

@@ -81,7 +81,7 @@ pub enum QuicStartError {
 
 impl QuicSettings {
     /// The first setting that is not valid: its key, its value, and the allowed values.
-    pub fn invalid_setting(&self) -> Option<(&'static str, String, String)> {
+    pub(crate) fn invalid_setting(&self) -> Option<(&'static str, String, String)> {
         let whole = |key, value: usize, low: usize, high: usize| {
             let allowed = format!("from {low} to {high}");
             (!(low..=high).contains(&value)).then(|| (key, value.to_string(), allowed))
@@ -171,7 +171,7 @@ impl QuicSettings {
 
 /// The public addresses, or else the address `bound`; `None` if there are no public ones and
 /// `bound` is unspecified.
-pub fn reached_at(public: &[SocketAddr], bound: SocketAddr) -> Option<Vec<SocketAddr>> {
+pub(crate) fn reached_at(public: &[SocketAddr], bound: SocketAddr) -> Option<Vec<SocketAddr>> {
     match public.is_empty() {
         true => (!bound.ip().is_unspecified()).then(|| vec![bound]),
         false => Some(public.to_vec()),

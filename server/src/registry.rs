@@ -136,7 +136,7 @@ impl Registry {
     }
 
     /// Whether any of an entity's components was written since the world's trackers were cleared.
-    pub fn is_changed(&self, world: &World, entity: Entity, kind: KindId) -> bool {
+    pub(crate) fn is_changed(&self, world: &World, entity: Entity, kind: KindId) -> bool {
         let mut parts = self.schema.kind(kind).components.iter();
         parts.any(|(id, _)| (self.components[usize::from(id.0)].is_changed)(world, entity))
     }

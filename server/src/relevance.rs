@@ -23,7 +23,7 @@ const FAST_WEIGHT: f32 = 8.0;
 
 /// Position of an entity in a tick.
 #[derive(Clone, Copy, Debug)]
-pub struct Placed {
+pub(crate) struct Placed {
     /// Slot of the entity.
     pub slot: u16,
     /// Position in metres; `None` for an entity that is relevant to everyone.
@@ -36,7 +36,7 @@ pub struct Placed {
 
 /// Positions of the entities of one tick, in a uniform grid.
 #[derive(Debug, Default)]
-pub struct RelevanceGrid {
+pub(crate) struct RelevanceGrid {
     cells: BTreeMap<(i32, i32), Vec<Placed>>,
     /// Entities that are relevant to everyone: a mask of slots per block.
     everywhere: Vec<u64>,
@@ -45,7 +45,7 @@ pub struct RelevanceGrid {
 
 /// The entities that are relevant to one client, and how fast their priorities grow.
 #[derive(Debug, Default)]
-pub struct InterestSet {
+pub(crate) struct InterestSet {
     /// Mask of relevant slots, per block.
     pub masks: Vec<u64>,
     /// Priority per tick, by slot. Only the slots in the masks are meaningful.
@@ -54,7 +54,7 @@ pub struct InterestSet {
 
 impl RelevanceGrid {
     /// Replaces the grid's content by a tick's entities, which lie in `blocks` blocks.
-    pub fn rebuild(&mut self, blocks: usize, entities: impl Iterator<Item = Placed>) {
+    pub(crate) fn rebuild(&mut self, blocks: usize, entities: impl Iterator<Item = Placed>) {
         self.cells.values_mut().for_each(Vec::clear);
         self.everywhere.clear();
         self.everywhere.resize(blocks, 0);

@@ -165,7 +165,7 @@ impl Server {
 
     /// The capture of the first room's state packets. Set it before the first session begins, take
     /// its bytes regularly, and set it to `None` to end the capture.
-    pub fn capture_mut(&mut self) -> &mut Option<CaptureWriter> {
+    pub(crate) fn capture_mut(&mut self) -> &mut Option<CaptureWriter> {
         &mut self.capture
     }
 

@@ -216,7 +216,7 @@ impl<G: Game> Simulation<G> {
 
     /// Hash of each component over all entities, in the order of the schema. It shows in which
     /// components two worlds differ.
-    pub fn component_hashes(&self) -> Vec<u32> {
+    pub(crate) fn component_hashes(&self) -> Vec<u32> {
         let schema = self.registry.schema();
         let mut sums = vec![0u64; schema.components().len()];
         let mut bytes = [0u8; FIELDS_PER_ENTITY * 4];
@@ -253,7 +253,7 @@ impl<G: Game> Simulation<G> {
 
     /// Runs one tick and calls `after` after each stage: the leaves and joins ([`ADMIT`]), each
     /// system by its name, and the snap to the grid ([`CAPTURE`]).
-    pub fn step_by_stages(
+    pub(crate) fn step_by_stages(
         &mut self,
         input: TickInput<G::Command>,
         mut after: impl FnMut(&'static str, &Self),
@@ -286,7 +286,7 @@ impl<G: Game> Simulation<G> {
     }
 
     /// Takes the emptied buffer of the last step's commands, to be reused for the next ones.
-    pub fn take_input_memory(&mut self) -> Vec<(ClientId, G::Command)> {
+    pub(crate) fn take_input_memory(&mut self) -> Vec<(ClientId, G::Command)> {
         let mut commands = std::mem::take(&mut self.world.resource_mut::<Inputs<G::Command>>().0);
         commands.clear();
         commands
@@ -299,7 +299,7 @@ impl<G: Game> Simulation<G> {
 
     /// The first value that the last step wrote out of its field's range and that was clamped, and
     /// the number of such values.
-    pub fn out_of_range(&self) -> (Option<OutOfRange>, u64) {
+    pub(crate) fn out_of_range(&self) -> (Option<OutOfRange>, u64) {
         self.out_of_range
     }
 

@@ -57,7 +57,7 @@ impl Timeline {
     }
 
     /// Length of a tick, rounded down to nanoseconds.
-    pub fn tick_length(&self) -> Duration {
+    pub(crate) fn tick_length(&self) -> Duration {
         Duration::from_nanos(1_000_000_000 / u64::from(self.rate))
     }
 
@@ -79,7 +79,7 @@ impl Timeline {
     }
 
     /// The slot that is due next at a given time.
-    pub fn slot_at(&self, now: Timestamp) -> Tick {
+    pub(crate) fn slot_at(&self, now: Timestamp) -> Tick {
         let next = self.next_deadline();
         let tick_ns = i128::from(1_000_000_000 / u64::from(self.rate));
         let ahead =
@@ -97,7 +97,7 @@ impl Timeline {
 
     /// When the first tick 0, before any wrap, was due, in microseconds. [`Self::number`] counts
     /// from it.
-    pub fn first_epoch_us(&self) -> i64 {
+    pub(crate) fn first_epoch_us(&self) -> i64 {
         let laps = self.offset_ns(i64::try_from(self.laps << 32).unwrap_or(i64::MAX));
         self.epoch_ns
             .saturating_add(self.skipped_ns())
@@ -120,7 +120,7 @@ impl Timeline {
     }
 
     /// Deadline of a slot, which must be within half the range of ticks from the next one.
-    pub fn slot_deadline(&self, slot: Tick) -> Timestamp {
+    pub(crate) fn slot_deadline(&self, slot: Tick) -> Timestamp {
         let ahead = slot.distance(self.slot(self.next));
         let ticks = i64::from(self.next.0).saturating_add_unsigned(self.skipped) + i64::from(ahead);
         Timestamp::from_nanos(self.epoch_ns.saturating_add(self.offset_ns(ticks)).max(0) as u64)

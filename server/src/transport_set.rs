@@ -15,7 +15,7 @@ use truetick_transport::wait_readable;
 
 /// The transports of a server, at most one of each kind.
 #[derive(Default)]
-pub struct TransportSet(BTreeMap<TransportKind, ServerTransport>);
+pub(crate) struct TransportSet(BTreeMap<TransportKind, ServerTransport>);
 
 impl TransportSet {
     /// Adds a transport. It replaces another of its kind.

@@ -107,7 +107,7 @@ impl ClientProcess {
     }
 
     /// Returns whether its process runs.
-    pub fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         !self.down
     }
 

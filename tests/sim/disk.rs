@@ -99,7 +99,7 @@ impl Disk {
 
     /// Cuts the power: up to a random point of the pending data each sector is written, lost (it
     /// reads as zeros) or torn; the data after that point is gone.
-    pub fn power_cut(&mut self, marks: &mut Marks) {
+    pub(crate) fn power_cut(&mut self, marks: &mut Marks) {
         let end = self.rng.random_range(self.durable..=self.written.len());
         marks.add(Mark::WriteLost, u64::from(end < self.written.len()));
         self.written.truncate(end);

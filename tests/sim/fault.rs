@@ -41,7 +41,7 @@ impl Step {
     }
 
     /// Returns whether a datagram in this direction ends the step.
-    pub fn is_ended_by(self, way: Way, datagram: &[u8]) -> bool {
+    pub(crate) fn is_ended_by(self, way: Way, datagram: &[u8]) -> bool {
         let (from, kind) = match self {
             Self::Request => (Way::Up, 0),
             Self::Challenge => (Way::Down, 2),
@@ -168,7 +168,7 @@ pub enum Fault {
 impl Fault {
     /// Returns whether a session may end by the fault, or a client's token become useless, so that
     /// the client must wait for long and join again.
-    pub fn ends_sessions(self) -> bool {
+    pub(crate) fn ends_sessions(self) -> bool {
         match self {
             Self::CrashServer | Self::PowerCut | Self::Drain => true,
             // A token belongs to the address that its client had when it began to join.
@@ -240,7 +240,7 @@ pub struct Scheduled {
 impl Scheduled {
     /// Returns whether both faults affect the same client, or the server, at overlapping times: the
     /// end of one would end the other.
-    pub fn meets(&self, other: &Self) -> bool {
+    pub(crate) fn meets(&self, other: &Self) -> bool {
         // Setting a clock is instantaneous, so its end does not affect another fault.
         let moment = |fault| matches!(fault, Fault::JumpWall { .. });
         if moment(self.fault) || moment(other.fault) {

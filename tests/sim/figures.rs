@@ -42,7 +42,7 @@ impl Sim {
     }
 
     /// Checks the server's recording on its disk and returns the violations.
-    pub fn check_recording(&mut self) -> Vec<String> {
+    pub(crate) fn check_recording(&mut self) -> Vec<String> {
         self.server.check_recording(&mut self.marks)
     }
 
@@ -57,7 +57,7 @@ impl Sim {
     }
 
     /// Declares that from now on nothing disturbs anyone.
-    pub fn calm_begins(&mut self) {
+    pub(crate) fn calm_begins(&mut self) {
         self.checks.calm_begins();
     }
 
@@ -80,7 +80,7 @@ impl Sim {
     }
 
     /// Returns the marks including those counted by other components, for the end of a run.
-    pub fn final_marks(&self) -> Marks {
+    pub(crate) fn final_marks(&self) -> Marks {
         let mut marks = self.marks.clone();
         self.server.note_figures(&mut marks);
         let (links, clients) = (self.network.stats(), self.stats());

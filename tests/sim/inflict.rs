@@ -220,7 +220,7 @@ impl Sim {
     }
 
     /// Swaps the addresses of two clients.
-    pub fn swap_addresses(&mut self, one: usize, other: usize) {
+    pub(crate) fn swap_addresses(&mut self, one: usize, other: usize) {
         let (first, second) = (self.clients[one].path, self.clients[other].path);
         (self.clients[one].path, self.clients[other].path) = (second, first);
         self.network.hand_on(first, other);

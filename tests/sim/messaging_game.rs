@@ -25,7 +25,7 @@ pub const CHANNELS: [Channel; 5] = [
 ];
 
 /// Ticks between two messages on one channel.
-pub const PERIOD: u32 = 15;
+pub(crate) const PERIOD: u32 = 15;
 
 /// Prefix that distinguishes the messages from the game's own, which are shorter.
 const HEAD: &[u8; 16] = b"the-simulator-01";
@@ -55,7 +55,7 @@ pub fn parse(data: &[u8]) -> Option<(usize, Tick)> {
 }
 
 /// The channel of small messages, of which each tick carries several.
-pub const PATTER: Channel = Channel::Ordered(2);
+pub(crate) const PATTER: Channel = Channel::Ordered(2);
 
 /// The `place`th of the `each_tick` small messages of a tick.
 fn patter(tick: Tick, each_tick: u8, place: u8) -> Vec<u8> {
@@ -64,7 +64,7 @@ fn patter(tick: Tick, each_tick: u8, place: u8) -> Vec<u8> {
 
 /// Returns the number of small messages per tick and this one's number since tick 0, or `None` if
 /// the bytes are no small message.
-pub fn parse_patter(data: &[u8]) -> Option<(u64, u64)> {
+pub(crate) fn parse_patter(data: &[u8]) -> Option<(u64, u64)> {
     let [b'p', b't', each_tick, place, tick @ ..] = data else {
         return None;
     };
@@ -114,7 +114,7 @@ struct Patter(u8);
 struct Bulk(u32);
 
 /// The channel of the bulk data.
-pub const BULK: Channel = Channel::Ordered(3);
+pub(crate) const BULK: Channel = Channel::Ordered(3);
 
 fn talk(
     tick: Res<'_, CurrentTick>,

@@ -94,7 +94,7 @@ impl Network {
     }
 
     /// Adds a path between a client at a new address and the server; returns its number.
-    pub fn add_path(&mut self, client: usize, links: [LinkConfig; 2]) -> usize {
+    pub(crate) fn add_path(&mut self, client: usize, links: [LinkConfig; 2]) -> usize {
         let number = self.paths.len();
         let address = SocketAddr::from(([127, 0, 0, 1], 50_000 + number as u16));
         let link = |way: Way| {
@@ -122,7 +122,7 @@ impl Network {
     }
 
     /// Assigns a path with its address to another client.
-    pub fn hand_on(&mut self, path: usize, client: usize) {
+    pub(crate) fn hand_on(&mut self, path: usize, client: usize) {
         let path = &mut self.paths[path];
         path.before
             .push(std::mem::replace(&mut path.client, client));
@@ -139,7 +139,7 @@ impl Network {
     }
 
     /// Returns the path of an address.
-    pub fn path_of(&self, address: SocketAddr) -> Option<usize> {
+    pub(crate) fn path_of(&self, address: SocketAddr) -> Option<usize> {
         self.by_address.get(&address).copied()
     }
 

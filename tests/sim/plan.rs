@@ -90,7 +90,7 @@ pub const SETTLE: Duration = Duration::from_secs(3);
 
 /// Time from the heal until everyone holds the same world, if sessions ended: clients may wait for
 /// ten seconds before they join again.
-pub const SETTLE_REJOIN: Duration = Duration::from_secs(15);
+pub(crate) const SETTLE_REJOIN: Duration = Duration::from_secs(15);
 
 /// One seed of this many has a crowd within interest.
 const CROWD_EVERY: u64 = 64;
@@ -276,7 +276,7 @@ fn random_config(rng: &mut Xoshiro256PlusPlus, seed: u64) -> SimConfig {
 
 /// Returns a random link: up to 30 % loss, 50 % duplicates, some reordering, corruption, bursts or
 /// a narrow rate.
-pub fn random_link(rng: &mut Xoshiro256PlusPlus) -> LinkConfig {
+pub(crate) fn random_link(rng: &mut Xoshiro256PlusPlus) -> LinkConfig {
     let mut some = |most: f64| {
         if rng.random_bool(0.5) {
             rng.random_range(0.0..most)

@@ -22,7 +22,7 @@ struct Held {
 
 /// The clocks, socket and wake-up time of a process.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     /// Clocks of the process.
     pub clock: VirtualClock,
     paused_until: Timestamp,
@@ -56,13 +56,13 @@ impl Process {
     }
 
     /// Returns whether the process is paused.
-    pub fn is_paused(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_paused(&self, now: Timestamp) -> bool {
         now < self.paused_until
     }
 
     /// Returns when its datagrams leave: now, or when it continues if it lost its processor during
     /// its work.
-    pub fn sends_at(&self, now: Timestamp) -> Timestamp {
+    pub(crate) fn sends_at(&self, now: Timestamp) -> Timestamp {
         now.max(self.paused_until)
     }
 
@@ -115,7 +115,7 @@ impl Process {
     }
 
     /// Drops the waiting datagrams.
-    pub fn forget_held(&mut self) {
+    pub(crate) fn forget_held(&mut self) {
         self.held_bytes = 0;
         self.socket.clear();
     }
@@ -137,7 +137,7 @@ impl Process {
     }
 
     /// Returns whether a wake-up is the scheduled one and not an outdated one.
-    pub fn is_woken(&mut self, now: Timestamp) -> bool {
+    pub(crate) fn is_woken(&mut self, now: Timestamp) -> bool {
         self.wake_at.take_if(|at| *at == now).is_some()
     }
 }

@@ -18,7 +18,7 @@ const SYNC_CHUNKS: u32 = 2;
 
 /// Writes the recording of a room to a simulated disk and checks it.
 #[derive(Debug)]
-pub struct RecordKeeper {
+pub(crate) struct RecordKeeper {
     /// The simulated disk that the recording is written to.
     pub disk: Disk,
     /// Everything written in this life of the server, whatever became of it on the disk.

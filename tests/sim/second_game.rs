@@ -38,7 +38,7 @@ impl Command for Push {
 
 /// A runner on a closed track of 4,096 places.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq)]
-pub struct Runner {
+pub(crate) struct Runner {
     place: u32,
     speed: u32,
     laps: u32,

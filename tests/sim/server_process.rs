@@ -26,7 +26,7 @@ use crate::virtual_clock::VirtualClock;
 const SOCKET_BYTES: usize = truetick_transport::limits::SOCKET_BUFFER_BYTES;
 
 /// Returns the world of the server's only room.
-pub fn world_of(core: &Server) -> &dyn WorldAccess {
+pub(crate) fn world_of(core: &Server) -> &dyn WorldAccess {
     core.rooms()[0].world().expect("a room with a world")
 }
 

@@ -17,7 +17,7 @@ use truetick_server::server::Server;
 pub const SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
 
 /// Wall clock at time 0 of a test, in milliseconds since 1970: 2026-01-01.
-pub const WALL_MS: u64 = 1_767_225_600_000;
+pub(crate) const WALL_MS: u64 = 1_767_225_600_000;
 
 /// Returns the wall clock at a time, without jumps.
 pub fn wall(now: Timestamp) -> UnixTime {
@@ -49,7 +49,7 @@ pub fn server(now: Timestamp) -> Server {
 
 /// Asserts that no room has panicked. A panic in a room ends only that room, so a test must ask for
 /// it.
-pub fn expect_rooms(server: &Server) {
+pub(crate) fn expect_rooms(server: &Server) {
     let failed = server.failed_rooms();
     assert!(failed.is_empty(), "rooms panicked: {failed:?}");
 }
@@ -61,7 +61,7 @@ pub fn tokens(seed: u64) -> TokenSource {
 }
 
 /// Creates a source of tokens with another timeout, in whole seconds.
-pub fn tokens_with(seed: u64, timeout: Duration) -> TokenSource {
+pub(crate) fn tokens_with(seed: u64, timeout: Duration) -> TokenSource {
     // Must differ from a server's seed, since both derive keys from it.
     let mut bytes = [0x55; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());

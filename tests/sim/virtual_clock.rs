@@ -44,7 +44,7 @@ impl VirtualClock {
     }
 
     /// Sets the drift from now on in millionths; positive is fast.
-    pub fn set_drift_ppm(&mut self, now: Timestamp, ppm: i32) {
+    pub(crate) fn set_drift_ppm(&mut self, now: Timestamp, ppm: i32) {
         self.base = (now, self.at(now));
         self.drift_ppb = i64::from(ppm) * 1_000;
     }
@@ -60,14 +60,14 @@ impl VirtualClock {
     }
 
     /// Returns the wall clock in nanoseconds since 1970, with which a kernel stamps datagrams.
-    pub fn wall_ns(&self, now: Timestamp) -> u64 {
+    pub(crate) fn wall_ns(&self, now: Timestamp) -> u64 {
         self.at(now)
             .as_nanos()
             .saturating_add_signed(self.wall_offset_ns())
     }
 
     /// Sets the wall clock forward by `by_ms`, or back if that is negative.
-    pub fn jump_wall(&mut self, by_ms: i64) {
+    pub(crate) fn jump_wall(&mut self, by_ms: i64) {
         self.wall_offset_ms += by_ms;
     }
 }

@@ -149,11 +149,6 @@ impl Sim {
         sim
     }
 
-    /// Adds a bot that joins at `start`.
-    pub fn add_client(&mut self, seed: u64, start: Timestamp) {
-        self.add(Role::Player, seed, start);
-    }
-
     fn add(&mut self, role: Role, seed: u64, start: Timestamp) {
         let client = self.clients.len();
         let path = self.network.add_path(client, [self.link; 2]);
@@ -233,7 +228,7 @@ impl Sim {
     }
 
     /// Runs for a span of virtual time, or until an invariant breaks.
-    pub fn run_until_broken(&mut self, span: Duration) {
+    pub(crate) fn run_until_broken(&mut self, span: Duration) {
         let end = self.now + span;
         self.recent.clear();
         let mut at_once = 0;

@@ -70,7 +70,7 @@ impl Replicate for Wild {
 }
 
 /// Number of fields of [`Adrift`].
-pub const FLOATS: usize = 8;
+pub(crate) const FLOATS: usize = 8;
 
 const SPUN: [Field; 4] = Field::quaternion(["spun", "d", "e", "f"], 16);
 

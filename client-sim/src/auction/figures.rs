@@ -96,7 +96,7 @@ impl CrowdFigures {
     }
 
     /// Fills in the lots as one bidder knows them.
-    pub fn look_at_lots(&mut self, bidder: Option<&Bidder>, now: Timestamp) {
+    pub(crate) fn look_at_lots(&mut self, bidder: Option<&Bidder>, now: Timestamp) {
         let Some(bidder) = bidder else { return };
         let client = bidder.client();
         let known: Vec<_> = bidder

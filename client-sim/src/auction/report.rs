@@ -131,7 +131,7 @@ impl AuctionReport {
 
 /// The times from submitting an accepted bid until the last watcher has seen its effect or a later
 /// one, and the number of bids that some watcher has not seen by the end.
-pub fn seen_by_all(bidders: &[Bidder]) -> (Times, u64) {
+pub(crate) fn seen_by_all(bidders: &[Bidder]) -> (Times, u64) {
     let (mut times, mut unseen) = (Times::default(), 0);
     let Some(keeper) = bidders
         .iter()

@@ -212,7 +212,7 @@ fn foolish(lot: LotId, now: Timestamp, rng: &mut Xoshiro256PlusPlus) -> Command 
 
 /// The lots that a bidder watches, at a moment.
 #[derive(Clone, Copy)]
-pub struct Market<'a> {
+pub(crate) struct Market<'a> {
     /// The client that knows the lots.
     pub client: &'a AuctionClient,
     /// Ids of the lots that the bidder watches.
@@ -223,7 +223,7 @@ pub struct Market<'a> {
 
 /// The commands of a bidder on the lots that it watches. `leads` returns whether the bidder leads a
 /// lot.
-pub fn think(
+pub(crate) fn think(
     strategy: Strategy,
     market: Market<'_>,
     leads: impl Fn(&PublicLot) -> bool,

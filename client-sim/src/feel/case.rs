@@ -92,10 +92,10 @@ pub struct Case {
 /// A case with a parameter out of its range, named by its flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is out of its range, see --help")]
-pub struct InvalidCase(&'static str);
+pub(crate) struct InvalidCase(&'static str);
 
 /// Length of the warm-up in seconds: the client joins in it, and it is not judged.
-pub const WARM_UP_S: f64 = 2.0;
+pub(crate) const WARM_UP_S: f64 = 2.0;
 
 impl Default for Case {
     fn default() -> Self {
@@ -143,7 +143,7 @@ impl Case {
     ///
     /// # Errors
     /// A parameter is out of its range.
-    pub fn validate(&self) -> Result<(), InvalidCase> {
+    pub(crate) fn validate(&self) -> Result<(), InvalidCase> {
         let half = (self.rtt_ms / 2) as i32;
         let checks = [
             (self.rtt_ms <= 2_000, "--rtt-ms"),
@@ -174,7 +174,7 @@ impl Case {
     }
 
     /// The longest pause of path, client or server, in milliseconds.
-    pub fn pause_ms(&self) -> u32 {
+    pub(crate) fn pause_ms(&self) -> u32 {
         self.hold_ms
             .max(self.outage_ms)
             .max(self.hitch_ms)
@@ -182,12 +182,12 @@ impl Case {
     }
 
     /// Whether an event happens at [`Case::at_s`].
-    pub fn has_event(&self) -> bool {
+    pub(crate) fn has_event(&self) -> bool {
         self.pause_ms() > 0 || self.step_up_ms != 0 || self.step_down_ms != 0
     }
 
     /// Time from the start to the end of the event.
-    pub fn event_end(&self) -> Duration {
+    pub(crate) fn event_end(&self) -> Duration {
         Duration::from_secs_f64(self.at_s) + Duration::from_millis(u64::from(self.pause_ms()))
     }
 }

@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// Speed of every moving entity, in metres per second.
-pub const SPEED: f64 = 7.5;
+pub(crate) const SPEED: f64 = 7.5;
 
 /// How an entity moves. Its velocity changes at whole seconds only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

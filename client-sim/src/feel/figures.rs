@@ -36,7 +36,7 @@ const CORRECTED_MS: f64 = 500.0;
 const OPENED_TICKS: f64 = 6.0;
 
 /// Time after an outage in which larger frames are allowed, in milliseconds.
-pub const RECOVERY_MS: f64 = 300.0;
+pub(crate) const RECOVERY_MS: f64 = 300.0;
 
 /// The figures of one case. Times are in milliseconds, lengths in metres. The first two seconds do
 /// not count.

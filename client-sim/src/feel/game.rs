@@ -24,10 +24,10 @@ use truetick_server::systems::Systems;
 use super::courses::{Course, Motion, SPEED};
 
 /// The player's kind.
-pub const PLAYER: KindId = KindId(0);
+pub(crate) const PLAYER: KindId = KindId(0);
 
 /// The kind of movers.
-pub const MOVER: KindId = KindId(1);
+pub(crate) const MOVER: KindId = KindId(1);
 
 /// Index of x among the fields of either kind.
 pub const X: usize = 0;
@@ -35,7 +35,7 @@ pub const X: usize = 0;
 pub const Y: usize = 1;
 
 /// Place of the index among a mover's fields.
-pub const INDEX: usize = 4;
+pub(crate) const INDEX: usize = 4;
 
 /// The player's input for one tick.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -152,7 +152,7 @@ impl Replicate for Mover {
 
 /// What the server did in one tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TickLog {
+pub(crate) struct TickLog {
     /// Number of the tick.
     pub tick: Tick,
     /// Serial number of the command that the player's entity ran, if any.
@@ -161,7 +161,7 @@ pub struct TickLog {
 
 /// The game; clones share their log.
 #[derive(Clone)]
-pub struct FeelGame {
+pub(crate) struct FeelGame {
     dt: f32,
     courses: Arc<Vec<Course>>,
     log: Arc<Mutex<Vec<TickLog>>>,
@@ -178,7 +178,7 @@ impl FeelGame {
     }
 
     /// Takes what the server logged since the last call.
-    pub fn take_log(&self) -> Vec<TickLog> {
+    pub(crate) fn take_log(&self) -> Vec<TickLog> {
         std::mem::take(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

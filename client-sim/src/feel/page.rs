@@ -16,7 +16,7 @@ const HEIGHT: f64 = 120.0;
 const TOP: f64 = 5.0;
 
 /// A page of charts.
-pub struct Page {
+pub(crate) struct Page {
     text: String,
 }
 

@@ -132,7 +132,7 @@ impl Swarm {
     }
 
     /// Restarts the measurement of times, so that those of joining do not count.
-    pub fn measure_from_now(&self) {
+    pub(crate) fn measure_from_now(&self) {
         self.rejoin.store(true, Ordering::Relaxed);
     }
 

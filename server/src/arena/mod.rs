@@ -237,7 +237,7 @@ pub fn rng(dice: &mut Dice) -> Xoshiro256PlusPlus {
 
 /// A random position that is not in a pillar. After 16 attempts it is a fixed position beside the
 /// first pillar.
-pub fn free_place(dice: &mut Dice) -> Vec2 {
+pub(crate) fn free_place(dice: &mut Dice) -> Vec2 {
     let mut rng = rng(dice);
     let reach = HALF_SIZE - 2.0;
     for _ in 0..16 {

@@ -105,7 +105,7 @@ impl HouseReplica {
 
     /// Time of the last order in milliseconds, or the millisecond before which all orders are
     /// decided if that is later.
-    pub fn last_ms(&self) -> u64 {
+    pub(crate) fn last_ms(&self) -> u64 {
         self.state
             .as_ref()
             .map_or(0, |state| state.last_ms.max(state.closed_ms))
@@ -117,12 +117,12 @@ impl HouseReplica {
     }
 
     /// Output of the last entry.
-    pub fn last_output(&self) -> &Output {
+    pub(crate) fn last_output(&self) -> &Output {
         &self.out
     }
 
     /// The house and its public book; `None` before the house is founded.
-    pub fn into_parts(self) -> Option<(House, PublicBook)> {
+    pub(crate) fn into_parts(self) -> Option<(House, PublicBook)> {
         Some((self.state?.house, self.public_book))
     }
 

@@ -19,7 +19,7 @@ use super::participant::Participant;
 use crate::room::Outbox;
 
 /// Time after falling behind during which a watcher receives lots as they stand, not single events.
-pub const CALM_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const CALM_AFTER: Duration = Duration::from_secs(2);
 
 /// Time after which a watcher that stays behind is disconnected.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ pub fn message(tick: u32, reply: &Reply) -> Vec<u8> {
 }
 
 /// The output of one tick of the house to its watchers.
-pub struct Fanout<'a> {
+pub(crate) struct Fanout<'a> {
     /// The lots as the durable prefix has them.
     pub public_book: &'a PublicBook,
     /// Messages that were encoded for other watchers.
@@ -74,7 +74,7 @@ pub struct Fanout<'a> {
 
 impl Fanout<'_> {
     /// Sends a watcher what is due of its lots, as much as it can take.
-    pub fn tell_lots(&mut self, participant: &mut Participant, outbox: &mut dyn Outbox) {
+    pub(crate) fn tell_lots(&mut self, participant: &mut Participant, outbox: &mut dyn Outbox) {
         let Self {
             public_book,
             encoded,

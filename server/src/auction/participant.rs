@@ -10,7 +10,7 @@ use truetick_shared::auction::terms::LotId;
 
 /// One client of the auction house.
 #[derive(Debug)]
-pub struct Participant {
+pub(crate) struct Participant {
     /// User of the client.
     pub user: UserId,
     /// Whether the client is suspended; its output then waits.

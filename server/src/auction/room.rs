@@ -35,13 +35,13 @@ use crate::room::{Outbox, Room, RoomConfig};
 use crate::timeline::{Due, Timeline};
 
 /// If the oldest pending entry is not durable after this time, the auction's clock stops.
-pub const STALL: Duration = Duration::from_millis(250);
+pub(crate) const STALL: Duration = Duration::from_millis(250);
 
 /// If no pending entry is as old as this, a stopped clock runs again.
 const RECOVERED: Duration = Duration::from_millis(100);
 
 /// If the oldest pending entry is not durable after this time, commands are refused.
-pub const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// Settings of the room of an auction house.
 #[derive(Clone, Debug, PartialEq)]

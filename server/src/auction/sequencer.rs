@@ -10,7 +10,7 @@ use truetick_shared::auction::order::{Command, CommandId, Order};
 
 /// A command that a client submits.
 #[derive(Clone, Debug)]
-pub struct Submission {
+pub(crate) struct Submission {
     /// The client, which receives the answer.
     pub client: ClientId,
     /// The user that the client acts for.
@@ -23,7 +23,7 @@ pub struct Submission {
 
 /// Queue that orders commands by receive time in milliseconds, user and sequence.
 #[derive(Debug, Default)]
-pub struct Sequencer {
+pub(crate) struct Sequencer {
     /// The waiting commands by (receive time, user, sequence), which is the order of their release.
     waiting: BTreeMap<(u64, UserId, u64), (CommandId, Command, ClientId)>,
     /// Number of commands so far. It is the sequence that keeps each client's commands in order.
@@ -49,7 +49,7 @@ impl Sequencer {
     /// Adds a command that was received at `at_ms`. Its time is raised to the first open
     /// millisecond and to `no_earlier_ms`, the time of the client's last command. Returns the
     /// resulting time, or `None` if the queue is full.
-    pub fn enqueue(
+    pub(crate) fn enqueue(
         &mut self,
         submission: Submission,
         at_ms: u64,
@@ -72,7 +72,7 @@ impl Sequencer {
     }
 
     /// Lowers later times to `now_ms`, because no command was received in the future.
-    pub fn hold_to(&mut self, now_ms: u64) {
+    pub(crate) fn hold_to(&mut self, now_ms: u64) {
         while let Some(last) = self.waiting.last_entry()
             && last.key().0 > now_ms
         {
@@ -82,12 +82,12 @@ impl Sequencer {
     }
 
     /// Closes the milliseconds before `now_ms`: new commands are placed in later ones.
-    pub fn close_before(&mut self, now_ms: u64) {
+    pub(crate) fn close_before(&mut self, now_ms: u64) {
         self.floor_ms = self.floor_ms.max(now_ms);
     }
 
     /// Whether a command of a millisecond before `before_ms` waits.
-    pub fn has_before(&self, before_ms: u64) -> bool {
+    pub(crate) fn has_before(&self, before_ms: u64) -> bool {
         self.waiting
             .first_key_value()
             .is_some_and(|((at_ms, ..), _)| *at_ms < before_ms)
@@ -95,7 +95,7 @@ impl Sequencer {
 
     /// Removes the commands of the milliseconds before `now_ms` in order, up to the size of one
     /// slice of a tick, and closes these milliseconds.
-    pub fn drain_before(&mut self, now_ms: u64) -> Vec<(Order, ClientId)> {
+    pub(crate) fn drain_before(&mut self, now_ms: u64) -> Vec<(Order, ClientId)> {
         self.close_before(now_ms);
         let (mut orders, mut bytes) = (Vec::new(), 0);
         while orders.len() < ORDERS_PER_TICK

@@ -87,7 +87,7 @@ pub enum OpenError {
 
 impl AuctionSettings {
     /// The first setting that is not valid: its key, its value, and the allowed values.
-    pub fn invalid_setting(&self) -> Option<(&'static str, String, String)> {
+    pub(crate) fn invalid_setting(&self) -> Option<(&'static str, String, String)> {
         let whole = |key, value: u64, low: u64, high: u64| {
             let fits = (low..=high).contains(&value);
             (!fits).then(|| (key, value.to_string(), format!("from {low} to {high}")))

@@ -26,29 +26,29 @@ use crate::frame::{CHAIN, FrameReader, HEAD, whole_frames};
 pub const MAGIC: [u8; 8] = *b"TTJRNAL\x01";
 
 /// Offsets of the marks. They are in separate blocks, so that no write can tear both.
-pub const MARKS: [usize; 2] = [4_096, 8_192];
+pub(crate) const MARKS: [usize; 2] = [4_096, 8_192];
 
 /// Offset of the first frame.
 pub const FRAMES: usize = 12_288;
 
 /// Kind of a frame that holds an entry.
-pub const ENTRY: u8 = 1;
+pub(crate) const ENTRY: u8 = 1;
 
 /// Kind of a segment's last frame, after which the next segment continues.
-pub const SEALED: u8 = 2;
+pub(crate) const SEALED: u8 = 2;
 
 /// Kind of a frame that fills up a sector.
-pub const PAD: u8 = 3;
+pub(crate) const PAD: u8 = 3;
 
 /// Bytes that disks write as a whole. A torn write may spoil a whole sector, so what is durable
 /// never shares one with what follows it.
 pub const SECTOR: usize = 512;
 
 /// Bytes of the envelope with which an entry's frame begins.
-pub const ENVELOPE: usize = 24;
+pub(crate) const ENVELOPE: usize = 24;
 
 /// Bytes of a frame in addition to its entry.
-pub const FRAME_OVERHEAD: usize = HEAD + ENVELOPE + CHAIN;
+pub(crate) const FRAME_OVERHEAD: usize = HEAD + ENVELOPE + CHAIN;
 
 /// Name of a segment's file.
 pub fn name(number: u64) -> String {

@@ -138,7 +138,7 @@ pub fn newest(
 ///
 /// # Errors
 /// If the disk fails, or the segments cannot be replayed.
-pub fn compact(
+pub(crate) fn compact(
     disk: &mut dyn Disk,
     through: SegmentId,
     keep: u64,

@@ -15,7 +15,7 @@ pub const CONFIG: JournalConfig = JournalConfig {
     segment_bytes: 12_288 + 16 * 512,
     keep: 0,
 };
-pub const NUMBER: u64 = 77;
+pub(crate) const NUMBER: u64 = 77;
 
 /// A folder in memory.
 #[derive(Clone, Default)]
@@ -92,7 +92,7 @@ impl Disk for Memory {
 
 /// A replica that keeps every entry.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Words(pub Vec<Vec<u8>>);
+pub(crate) struct Words(pub Vec<Vec<u8>>);
 
 impl Entries for Words {
     fn entry(&mut self, entry: &[u8]) -> Result<(), String> {
@@ -136,7 +136,7 @@ fn journal(entries: u64) -> Memory {
     disk
 }
 
-pub fn reopen(disk: &Memory) -> Result<Words, JournalError> {
+pub(crate) fn reopen(disk: &Memory) -> Result<Words, JournalError> {
     let mut found = Words::default();
     open(disk.clone(), CONFIG, NUMBER, &mut found).map(|_| found)
 }

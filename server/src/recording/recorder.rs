@@ -17,7 +17,7 @@ use crate::simulation::{Simulation, TickInput};
 
 /// Number of ticks between two keyframes. A replay that starts anywhere runs at most this many
 /// ticks first.
-pub const KEYFRAME_TICKS: u32 = 600;
+pub(crate) const KEYFRAME_TICKS: u32 = 600;
 
 /// Minimum number of ticks in a segment, however large its keyframe is.
 const SEGMENT_TICKS: u32 = 60;

@@ -65,7 +65,7 @@ impl<'a, C: Command> Records<'a, C> {
     }
 
     /// How the recording ended. Only meaningful once there is no record left.
-    pub fn into_end(self) -> End {
+    pub(crate) fn into_end(self) -> End {
         self.end.unwrap_or_default()
     }
 

@@ -19,7 +19,7 @@ pub struct Kind {
 ///
 /// # Errors
 /// If the file is damaged, or a frame has another kind or content than expected.
-pub fn read_rows<H: DecodeOwned, R: DecodeOwned>(
+pub(crate) fn read_rows<H: DecodeOwned, R: DecodeOwned>(
     bytes: &[u8],
     header: Kind,
     row: Kind,

@@ -48,7 +48,7 @@ impl Lateness {
 
     /// The time at which a packet counts against its client's rate: its arrival, however late it is
     /// read.
-    pub fn counted_at(&self, arrived: Timestamp) -> Timestamp {
+    pub(crate) fn counted_at(&self, arrived: Timestamp) -> Timestamp {
         if is_planted(Mutant::CountWhenRun) {
             self.ran_at
         } else {

@@ -27,11 +27,11 @@ pub struct ArenaSchema {
 /// Positions of components and fields in a player's field array.
 pub mod player_fields {
     /// Fields of [`super::PlayerBody`]: x, y, vx, vy.
-    pub const BODY: std::ops::Range<usize> = 0..4;
+    pub(crate) const BODY: std::ops::Range<usize> = 0..4;
     /// Fields of [`super::Abilities`].
-    pub const ABILITIES: std::ops::Range<usize> = 4..8;
+    pub(crate) const ABILITIES: std::ops::Range<usize> = 4..8;
     /// Index of the field [`super::Abilities::contacts`].
-    pub const CONTACTS: usize = 7;
+    pub(crate) const CONTACTS: usize = 7;
     /// Fields of [`super::Vitals`].
     pub const VITALS: std::ops::Range<usize> = 8..11;
 }

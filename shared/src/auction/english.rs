@@ -61,7 +61,7 @@ pub struct Raised {
 
 impl English {
     /// Returns whether the reserve is met; true where there is none.
-    pub fn meets_reserve(&self, terms: EnglishTerms<'_>) -> bool {
+    pub(crate) fn meets_reserve(&self, terms: EnglishTerms<'_>) -> bool {
         terms
             .reserve
             .is_none_or(|reserve| self.price.is_some_and(|price| price >= reserve))

@@ -274,24 +274,24 @@ impl Ledger {
     }
 
     /// Returns whether one more receipt fits among those kept for ever ([`LASTING_RECEIPTS`]).
-    pub fn has_room_for_ever(&self) -> bool {
+    pub(crate) fn has_room_for_ever(&self) -> bool {
         self.lasting < LASTING_RECEIPTS
     }
 
     /// Keeps a receipt for ever.
-    pub fn keep_for_ever(&mut self, index: AccountIndex, id: CommandId, kept: Kept) {
+    pub(crate) fn keep_for_ever(&mut self, index: AccountIndex, id: CommandId, kept: Kept) {
         self.lasting += 1;
         self.keep(index, id, kept);
     }
 
     /// Records that the user has an offer on a lot.
-    pub fn note_lot(&mut self, index: AccountIndex, lot: LotId) {
+    pub(crate) fn note_lot(&mut self, index: AccountIndex, lot: LotId) {
         self.accounts[index.0 as usize].lots.insert(lot);
     }
 
     /// Removes a lot from the user's lots: it was removed from the house, or the user's offer was
     /// retracted.
-    pub fn forget_lot(&mut self, index: AccountIndex, lot: LotId) {
+    pub(crate) fn forget_lot(&mut self, index: AccountIndex, lot: LotId) {
         self.accounts[index.0 as usize].lots.remove(&lot);
     }
 

@@ -4,7 +4,7 @@
 pub const TITLE_BYTES: usize = 80;
 
 /// Maximum number of steps in a lot's increments.
-pub const INCREMENT_STEPS: usize = 32;
+pub(crate) const INCREMENT_STEPS: usize = 32;
 
 /// Maximum duration of a lot, in ticks: a year at 60 Hz.
 pub const LONGEST_LOT: u64 = 366 * 24 * 3_600 * 60;
@@ -24,7 +24,7 @@ pub const RECEIPTS_PER_STRANGER: usize = 256;
 
 /// Maximum number of offers kept for one sealed lot. A better offer displaces the lowest. All of
 /// them are revealed in one message.
-pub const SEALED_BIDDERS: usize = 1_024;
+pub(crate) const SEALED_BIDDERS: usize = 1_024;
 
 /// Maximum number of ranges of used lot numbers. Consecutive numbers form one range; an isolated
 /// number is a range of its own.
@@ -83,7 +83,7 @@ pub const SLOW_BYTES: usize = 8_192;
 
 /// Maximum number of events that a client keeps until they are polled. Reaching it ends the
 /// session.
-pub const CLIENT_EVENTS: usize = 4_096;
+pub(crate) const CLIENT_EVENTS: usize = 4_096;
 
 /// Maximum number of requests that a client has queued in a stream, far below the stream's own
 /// limit. Further requests wait in the client.

@@ -74,7 +74,7 @@ impl Lot {
     }
 
     /// Returns the terms that determine the price of an English sale, `None` for other sales.
-    pub fn english_terms(&self) -> Option<EnglishTerms<'_>> {
+    pub(crate) fn english_terms(&self) -> Option<EnglishTerms<'_>> {
         match &self.terms.sale {
             Sale::English {
                 start,
@@ -91,7 +91,7 @@ impl Lot {
     }
 
     /// Returns whether the reserve is met; true where there is none.
-    pub fn reserve_met(&self) -> bool {
+    pub(crate) fn reserve_met(&self) -> bool {
         self.english_terms()
             .is_none_or(|terms| self.english.meets_reserve(terms))
     }
@@ -104,7 +104,7 @@ impl Lot {
 
     /// Returns a bidder's alias on a sealed lot. It is drawn from the lot's history, so that it
     /// does not reveal the number of bidders.
-    pub fn sealed_alias(&mut self, account: AccountIndex) -> u32 {
+    pub(crate) fn sealed_alias(&mut self, account: AccountIndex) -> u32 {
         if let Some(known) = self.aliases.get(&account) {
             return *known;
         }

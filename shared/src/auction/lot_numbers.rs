@@ -12,7 +12,7 @@ use super::terms::LotId;
 
 /// Used lot numbers as ranges that do not touch: first to last, both included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct LotNumbers {
+pub(crate) struct LotNumbers {
     ranges: BTreeMap<u32, u32>,
     used: u64,
 }

@@ -160,7 +160,7 @@ pub struct Terms {
 impl Terms {
     /// Returns whether a lot can be opened under these terms: every amount is 1 to
     /// [`Amount::MOST`], and title, duration and hard end are within their ranges.
-    pub fn are_valid(&self) -> bool {
+    pub(crate) fn are_valid(&self) -> bool {
         let price = |amount: &Amount| (Amount(1)..=Amount::MOST).contains(amount);
         let perhaps = |amount: &Option<Amount>| amount.as_ref().is_none_or(price);
         let sale = match &self.sale {

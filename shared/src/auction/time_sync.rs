@@ -108,7 +108,7 @@ impl TimeSync {
     }
 
     /// Returns whether there are so few samples that the next request should follow soon.
-    pub fn is_young(&self) -> bool {
+    pub(crate) fn is_young(&self) -> bool {
         self.samples.len() < YOUNG
     }
 
@@ -139,7 +139,7 @@ impl TimeSync {
 
     /// Returns the error bound of [`Self::server_us`] at `now`. It grows by a thousandth of the
     /// time since the sample.
-    pub fn uncertainty_at(&self, now: Timestamp) -> Option<Duration> {
+    pub(crate) fn uncertainty_at(&self, now: Timestamp) -> Option<Duration> {
         Some(Duration::from_micros(
             self.best(now.as_micros())?.doubt_us(now.as_micros()),
         ))

@@ -70,7 +70,7 @@ impl SimFolder {
     }
 
     /// Sets whether syncs fail.
-    pub fn set_failing(&self, failing: bool) {
+    pub(crate) fn set_failing(&self, failing: bool) {
         self.inner().failing = failing;
     }
 
@@ -82,7 +82,7 @@ impl SimFolder {
 
     /// Cuts the power: each sector that was not synced has its new contents, its old contents or is
     /// torn.
-    pub fn power_cut(&self) {
+    pub(crate) fn power_cut(&self) {
         let inner = &mut *self.inner();
         for file in inner.files.values_mut() {
             file.durable.resize(file.written.len(), 0);

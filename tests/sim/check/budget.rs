@@ -38,7 +38,7 @@ struct Seen {
 }
 
 /// Checks the send budgets of all clients.
-pub struct BudgetCheck {
+pub(crate) struct BudgetCheck {
     floor: usize,
     ceiling: usize,
     seen: Vec<Seen>,

@@ -24,7 +24,7 @@ use crate::plan::SimConfig;
 type Seen = Option<(u16, Tick, Tick)>;
 
 /// Checks the clients' copies of all entities.
-pub struct CopyCheck {
+pub(crate) struct CopyCheck {
     game: ArenaGame,
     kinds: ArenaSchema,
     /// The largest interest radius so far: a snapshot that arrives now may have been sent under it.
@@ -48,7 +48,7 @@ impl CopyCheck {
     }
 
     /// Sets the interest radius of the next ticks.
-    pub fn sight_changes(&mut self, radius_m: Option<f32>) {
+    pub(crate) fn sight_changes(&mut self, radius_m: Option<f32>) {
         self.radius_m = self
             .radius_m
             .zip(radius_m)

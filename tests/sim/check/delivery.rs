@@ -48,7 +48,7 @@ fn counted(tick: Tick, since: Tick) -> Option<u64> {
 
 /// Checks the messages that clients receive.
 #[derive(Debug, Default)]
-pub struct DeliveryCheck {
+pub(crate) struct DeliveryCheck {
     /// Number of small messages per tick.
     patter: u64,
     joined: BTreeMap<ClientId, Tick>,

@@ -62,7 +62,7 @@ pub struct Life {
 
 /// Checks the displayed time of all clients.
 #[derive(Debug, Default)]
-pub struct DisplayCheck(BTreeMap<usize, Seen>);
+pub(crate) struct DisplayCheck(BTreeMap<usize, Seen>);
 
 impl DisplayCheck {
     /// Checks a frame that a client displays.

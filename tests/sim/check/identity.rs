@@ -17,7 +17,7 @@ struct Known {
 
 /// Checks the ids of entities and clients.
 #[derive(Debug, Default)]
-pub struct IdentityCheck {
+pub(crate) struct IdentityCheck {
     slots: Vec<Known>,
     clients: BTreeSet<ClientId>,
 }
@@ -51,7 +51,7 @@ impl IdentityCheck {
     }
 
     /// Records the id of a new client, which must not have been used.
-    pub fn client_joined(&mut self, id: ClientId, wrong: &mut Vec<String>) {
+    pub(crate) fn client_joined(&mut self, id: ClientId, wrong: &mut Vec<String>) {
         if !self.clients.insert(id) {
             wrong.push(format!("client number {} was given twice", id.0));
         }

@@ -27,7 +27,7 @@ struct Seen {
 
 /// Checks the input of all clients.
 #[derive(Default)]
-pub struct InputCheck(BTreeMap<usize, Seen>);
+pub(crate) struct InputCheck(BTreeMap<usize, Seen>);
 
 impl InputCheck {
     /// Checks a client's command counts after the server ran a tick.

@@ -24,7 +24,7 @@ struct Allowed {
 }
 
 /// The server's work in one wake-up.
-pub struct Ran {
+pub(crate) struct Ran {
     /// Number of ticks run.
     pub ticks: u32,
     /// Whether the ticks were late.
@@ -37,7 +37,7 @@ pub struct Ran {
 
 /// A packet that the server counted against the packet limit of its path.
 #[derive(Clone, Copy, Debug)]
-pub struct CountedPacket {
+pub(crate) struct CountedPacket {
     /// Index of the path.
     pub path: usize,
     /// Time of arrival on the server's clock.
@@ -50,7 +50,7 @@ pub struct CountedPacket {
 
 /// Checks what a late server sends and drops.
 #[derive(Default)]
-pub struct LatenessCheck {
+pub(crate) struct LatenessCheck {
     /// First and last time at which the server was late.
     late: Option<(Timestamp, Timestamp)>,
     /// Time of the last run, and of the one before.
@@ -82,7 +82,7 @@ impl LatenessCheck {
     }
 
     /// Returns the time of the run before the last.
-    pub fn ran_before(&self) -> Timestamp {
+    pub(crate) fn ran_before(&self) -> Timestamp {
         self.ran_at[1]
     }
 

@@ -127,23 +127,23 @@ impl Checks {
 
     /// Declares that from now on nothing disturbs anyone: paths are perfect, and clients have found
     /// their lead.
-    pub fn calm_begins(&mut self) {
+    pub(crate) fn calm_begins(&mut self) {
         self.calm = Some(0);
     }
 
     /// Sets the interest radius of the next ticks.
-    pub fn sight_changes(&mut self, radius_m: Option<f32>) {
+    pub(crate) fn sight_changes(&mut self, radius_m: Option<f32>) {
         self.copies.sight_changes(radius_m);
     }
 
     /// Returns a violation if a calm period had no comparisons of predictions.
-    pub fn too_few_compared(&self) -> Option<String> {
+    pub(crate) fn too_few_compared(&self) -> Option<String> {
         let few = self.calm.is_some() && self.ghosts && self.prediction.compared() == 0;
         few.then(|| "nobody foresaw anything in a calm second".into())
     }
 
     /// Resets the checkers after a restart of the server, which assigns ids from the start.
-    pub fn server_restarted(&mut self) {
+    pub(crate) fn server_restarted(&mut self) {
         self.identity = IdentityCheck::default();
         self.budgets.forget();
         self.copies.forget();
@@ -153,7 +153,7 @@ impl Checks {
     }
 
     /// Checks everything after the server ran one or more ticks.
-    pub fn after_tick(
+    pub(crate) fn after_tick(
         &mut self,
         server: ServerView<'_>,
         clients: &[ClientProcess],
@@ -249,7 +249,7 @@ impl Checks {
     }
 
     /// Checks a session event of the server.
-    pub fn session_changed(
+    pub(crate) fn session_changed(
         &mut self,
         event: &SessionEvent,
         core: Option<&Server>,
@@ -306,14 +306,14 @@ impl Checks {
     }
 
     /// Checks a run of the server.
-    pub fn server_ran(&mut self, ran: &lateness::Ran, now: Timestamp) {
+    pub(crate) fn server_ran(&mut self, ran: &lateness::Ran, now: Timestamp) {
         let mut wrong = Vec::new();
         self.lateness.ran(ran, now, &mut wrong);
         self.broken(wrong);
     }
 
     /// Checks whether a packet that arrived at the server was rightly taken or dropped as a flood.
-    pub fn packet_counted(&mut self, packet: CountedPacket) {
+    pub(crate) fn packet_counted(&mut self, packet: CountedPacket) {
         let mut wrong = Vec::new();
         self.lateness.came(packet, &mut wrong);
         self.broken(wrong);

@@ -45,7 +45,7 @@ impl NumberCheck {
     }
 
     /// Returns the violations since the last call.
-    pub fn take_wrong(&mut self) -> Vec<String> {
+    pub(crate) fn take_wrong(&mut self) -> Vec<String> {
         std::mem::take(&mut self.wrong)
     }
 

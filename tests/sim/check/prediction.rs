@@ -17,7 +17,7 @@ type PredictedStates = BTreeMap<u32, Box<[u32]>>;
 
 /// Checks the predictions of all clients.
 #[derive(Debug, Default)]
-pub struct PredictionCheck {
+pub(crate) struct PredictionCheck {
     predicted: BTreeMap<(usize, u64), PredictedStates>,
     /// Number of comparisons while nothing disturbs anyone.
     compared: u64,
@@ -25,7 +25,7 @@ pub struct PredictionCheck {
 
 /// The server's state after its newest tick.
 #[derive(Clone, Copy)]
-pub struct NewestTick<'a> {
+pub(crate) struct NewestTick<'a> {
     /// The states of all entities.
     pub ring: &'a StateRing,
     /// The schema of the states.

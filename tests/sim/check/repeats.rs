@@ -12,7 +12,7 @@ const REMEMBERED: usize = 256;
 /// Checks accepted packets. Packets are identified by their bytes, which contain their number and
 /// their session's checksum.
 #[derive(Debug, Default)]
-pub struct RepeatCheck {
+pub(crate) struct RepeatCheck {
     taken: BTreeMap<LinkId, VecDeque<u64>>,
 }
 

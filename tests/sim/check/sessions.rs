@@ -22,7 +22,7 @@ struct Known {
 
 /// Checks the sessions of all clients.
 #[derive(Debug)]
-pub struct SessionCheck {
+pub(crate) struct SessionCheck {
     grace: Duration,
     known: BTreeMap<ClientId, Known>,
 }

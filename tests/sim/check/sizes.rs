@@ -9,7 +9,7 @@ use super::Pair;
 const CHANNELS: usize = 6;
 
 /// Checks that the server's ring keeps a bounded number of versions.
-pub fn check_ring(ring: &StateRing, wrong: &mut Vec<String>) {
+pub(crate) fn check_ring(ring: &StateRing, wrong: &mut Vec<String>) {
     // The current version, the one that it superseded, and those of the ring's ticks.
     let most = RING_TICKS as usize + 2;
     let large = ring.entries().filter(|entry| entry.state_history() > most);
@@ -23,7 +23,7 @@ pub fn check_ring(ring: &StateRing, wrong: &mut Vec<String>) {
 }
 
 /// Checks that both sides of a session keep bounded windows, queues and copies.
-pub fn check_client(pair: &Pair<'_>, wrong: &mut Vec<String>) {
+pub(crate) fn check_client(pair: &Pair<'_>, wrong: &mut Vec<String>) {
     let own = pair.client.bot.runtime().connection();
     for connection in own.into_iter().chain([pair.server]) {
         if connection.in_flight() as u64 > 4 * ACK_WINDOW {

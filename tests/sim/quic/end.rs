@@ -45,7 +45,7 @@ struct Line {
 }
 
 /// One end of QUIC connections without a socket.
-pub struct QuicEnd {
+pub(crate) struct QuicEnd {
     endpoint: Endpoint,
     client: Option<ClientConfig>,
     lines: BTreeMap<usize, Line>,

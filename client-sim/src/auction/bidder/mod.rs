@@ -139,7 +139,7 @@ impl Bidder {
     }
 
     /// Restarts the measurement of answer times.
-    pub fn begin_to_measure(&mut self) {
+    pub(crate) fn begin_to_measure(&mut self) {
         self.figures.answer = Times::default();
     }
 
@@ -174,12 +174,12 @@ impl Bidder {
     }
 
     /// Whether a late bid was seen to move a lot's close.
-    pub fn was_extended(&self, lot: LotId) -> bool {
+    pub(crate) fn was_extended(&self, lot: LotId) -> bool {
         self.extended.contains(&lot)
     }
 
     /// When an event of a lot, or a later one, was first known; `None` before that.
-    pub fn sighting(&self, lot: LotId, sequence: u64) -> Option<Timestamp> {
+    pub(crate) fn sighting(&self, lot: LotId, sequence: u64) -> Option<Timestamp> {
         let sightings = self.sightings.get(&lot)?;
         sightings
             .get(sightings.partition_point(|(seen, _)| *seen < sequence))
@@ -187,7 +187,7 @@ impl Bidder {
     }
 
     /// When anything of any lot was first known.
-    pub fn first_sighting(&self) -> Option<Timestamp> {
+    pub(crate) fn first_sighting(&self) -> Option<Timestamp> {
         self.sightings
             .values()
             .filter_map(|seen| seen.first())

@@ -8,7 +8,7 @@ use super::*;
 use crate::auction::terms::{Extend, Pricing, SoftClose};
 
 #[derive(Clone, Debug)]
-pub struct ModelLot {
+pub(crate) struct ModelLot {
     pub terms: Terms,
     opened: u64,
     pub closes: u64,
@@ -148,7 +148,7 @@ impl Model {
     }
 
     /// Tick at which a lot closes, with the pauses.
-    pub fn closes_at(&self, lot: u32) -> u64 {
+    pub(crate) fn closes_at(&self, lot: u32) -> u64 {
         self.lots[&lot].closes + self.stopped
     }
 
