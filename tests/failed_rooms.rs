@@ -224,7 +224,7 @@ fn a_panic_in_the_auction_closes_its_journal_and_the_others_go_on() {
     let (story, bidder) = visit(Box::new(house), || breaks.store(1, Ordering::Relaxed));
     assert_eq!(
         bidder.client().state(),
-        ClientState::Ended(End::Told(DisconnectReason::RoomFailed))
+        ClientState::Ended(End::Disconnected(DisconnectReason::RoomFailed))
     );
     assert!(state.lock().unwrap().1, "the journal is still open");
     let failed = story.server.failed_rooms();
@@ -241,7 +241,7 @@ fn a_panic_over_a_message_ends_that_room_alone() {
     let (mut story, bidder) = visit(Box::new(room), || {});
     assert_eq!(
         bidder.client().state(),
-        ClientState::Ended(End::Told(DisconnectReason::RoomFailed))
+        ClientState::Ended(End::Disconnected(DisconnectReason::RoomFailed))
     );
     story.ended("a planted panic in receive_message");
 }

@@ -303,7 +303,7 @@ fn events_that_nobody_polls_end_that_session_by_name_and_none_is_displaced() {
         play.pass();
         play.events(1);
     }
-    let unread = ClientState::Ended(End::Told(DisconnectReason::EventsUnread));
+    let unread = ClientState::Ended(End::Disconnected(DisconnectReason::EventsUnread));
     assert_eq!(play.states(), [unread, ClientState::Playing]);
     let kept = play.events(0);
     assert_eq!(kept.len(), fit);

@@ -161,7 +161,7 @@ fn a_client_of_another_schema_is_told_both_versions() {
 #[test]
 fn a_full_or_absent_room_says_so() {
     let mut server = two_rooms();
-    let ended = |reason| ClientState::Ended(End::Told(reason));
+    let ended = |reason| ClientState::Ended(End::Disconnected(reason));
     assert_eq!(
         answer(&mut server, &mut race_client(1, 1), address(1)),
         ClientState::Playing

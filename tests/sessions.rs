@@ -306,7 +306,7 @@ fn a_drained_server_sends_everyone_away_spread_over_a_while_and_is_done() {
         "{left:?}"
     );
     assert!(left[1] > 5 && left[3] < 55, "not spread: {left:?}");
-    let moved = ClientState::Ended(End::Told(DisconnectReason::Moved));
+    let moved = ClientState::Ended(End::Disconnected(DisconnectReason::Moved));
     assert!(
         crowd
             .bots
@@ -333,7 +333,7 @@ fn a_drained_server_stops_those_who_do_not_leave_with_a_reason() {
         let (_, bot) = crowd.bots.iter_mut().find(|(at, _)| *at == to).unwrap();
         bot.receive(SocketAddr::from(tokens::SERVER), &bytes, now);
     }
-    let stopped = ClientState::Ended(End::Told(DisconnectReason::ServerStopping));
+    let stopped = ClientState::Ended(End::Disconnected(DisconnectReason::ServerStopping));
     assert!(
         crowd
             .bots

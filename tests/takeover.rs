@@ -21,7 +21,7 @@ use truetick_tests::tokens::{self, tokens};
 
 const START: Timestamp = Timestamp::from_millis(1_000);
 
-const REPLACED: ClientState = ClientState::Ended(End::Told(DisconnectReason::Replaced));
+const REPLACED: ClientState = ClientState::Ended(End::Disconnected(DisconnectReason::Replaced));
 
 /// A server with two small arenas, and bots without a network between them.
 struct Stage {
@@ -167,7 +167,7 @@ fn one_user_has_a_session_in_each_room_and_role() {
 
 #[test]
 fn spectators_take_no_players_place_and_players_no_spectators() {
-    let full = ClientState::Ended(End::Told(DisconnectReason::Full));
+    let full = ClientState::Ended(End::Disconnected(DisconnectReason::Full));
     let mut stage = Stage::new(2, 3);
     let watching: Vec<_> = (0..4)
         .map(|user| stage.come(user, 0, Role::Spectator))

@@ -58,7 +58,7 @@ const MORE_LOSS: f64 = 0.15;
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Least time between two falls of the budget while the sender is late.
-pub const LATE_PAUSE: Duration = Duration::from_secs(1);
+pub const LATE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Share of the path's measured capacity that is sent while a queue drains.
 const DRAIN: f64 = 0.5;
@@ -83,7 +83,7 @@ const SILENT_SHARE: f64 = 0.25;
 const DEBT: f64 = 4.0;
 
 /// Longest pause between two snapshots on a narrow path, unless messages used more than the budget.
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Byte budget per tick of one path.
 #[derive(Clone, Debug)]
@@ -155,7 +155,7 @@ impl Congestion {
     /// A tick that is sent may always have `floor` bytes (at most `ceiling`).
     pub fn new(floor: usize, ceiling: usize, tick: Duration, now: Timestamp) -> Self {
         let (floor, ceiling) = (floor.min(ceiling) as f64, ceiling as f64);
-        let least_rate = (floor * tick.as_secs_f64() / LONGEST_PAUSE.as_secs_f64()).min(floor);
+        let least_rate = (floor * tick.as_secs_f64() / LONGEST_INTERVAL.as_secs_f64()).min(floor);
         Self {
             limits: Limits {
                 floor,
@@ -216,7 +216,7 @@ impl Congestion {
         now: Timestamp,
     ) {
         let is_doubtful =
-            late_since.is_some_and(|since| now.since(since.max(self.fell_at)) < LATE_PAUSE);
+            late_since.is_some_and(|since| now.since(since.max(self.fell_at)) < LATE_INTERVAL);
         let is_doubtful = is_doubtful && !is_planted(Mutant::BlamePaths);
         let queue = measured.round_trip.saturating_sub(self.least());
         let has_queue = queue > self.least() / 4 + QUEUE + measured.jitter;

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_farewell_returns_and_another_is_refused() {
+    fn a_disconnect_notice_returns_and_another_is_refused() {
         for reason in DisconnectReason::ALL {
             let mut writer = BitWriter::new();
             let disconnect = DisconnectNotice {

@@ -30,7 +30,7 @@ pub const REPLAY_WINDOW: u64 = 256;
 
 /// Number of packets back within which a repeated payload is recognised by the session's own
 /// sequence number, on every transport.
-pub const CAME_WINDOW: u64 = 128;
+pub const DUPLICATE_WINDOW: u64 = 128;
 
 /// A packet counts as lost once a packet sent this many later is acknowledged (RFC 9002, section
 /// 6.1.1).
@@ -45,14 +45,14 @@ pub(crate) const KEEP_ALIVE: Duration = Duration::from_millis(100);
 
 /// First pause between two requests of a client. The upper bound doubles with each request, and
 /// each pause is random below it.
-pub(crate) const REQUEST_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const REQUEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Longest pause between two requests of a client.
-pub(crate) const LONGEST_REQUEST_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Pause between two responses to a challenge. It does not grow, because the server is known to be
 /// reachable.
-pub(crate) const RESPONSE_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const RESPONSE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Time after which a connection that has not led to a session is replaced by another. The client's
 /// address may have changed before the handshake was confirmed, and QUIC migrates only after that
@@ -85,11 +85,11 @@ pub const DISCONNECT_COPIES: u32 = 3;
 /// Interval between two copies of a disconnect notice: longer than most bursts of loss.
 pub const DISCONNECT_COPY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Number of copies of a drain order that each client receives, sent [`DRAIN_PAUSE`] apart.
+/// Number of copies of a drain order that each client receives, sent [`DRAIN_INTERVAL`] apart.
 pub const DRAIN_TELLINGS: u32 = 3;
 
 /// Interval between two copies of a drain order.
-pub const DRAIN_PAUSE: Duration = Duration::from_secs(1);
+pub const DRAIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Strikes that end a session. A genuine but malformed packet is one strike; a packet that no
 /// honest peer sends is this many at once.
@@ -378,7 +378,7 @@ pub const UNHEARD_TIME: Duration = Duration::from_secs(3);
 pub const REPORTED_ENTITIES: usize = 64;
 
 /// Shortest interval between two mismatch reports of a client; the server reads no more.
-pub const REPORT_PAUSE: Duration = Duration::from_secs(5);
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Mismatch reports that a server examines, of all clients together, per second and as a burst.
 /// Others are only counted.

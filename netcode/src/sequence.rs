@@ -1,6 +1,6 @@
 //! Packet sequence numbers, and the window of packets received from the peer.
 
-use crate::limits::{ACK_WINDOW, CAME_WINDOW};
+use crate::limits::{ACK_WINDOW, DUPLICATE_WINDOW};
 
 /// Number of a packet in its direction of a session. The wire carries the low 16 bits.
 pub type Sequence = u64;
@@ -39,13 +39,13 @@ impl ReceiveWindow {
         self.next
     }
 
-    /// Whether a sequence is neither a duplicate nor older than [`CAME_WINDOW`] packets.
+    /// Whether a sequence is neither a duplicate nor older than [`DUPLICATE_WINDOW`] packets.
     pub(crate) fn is_fresh(&self, sequence: Sequence) -> bool {
         if sequence >= self.next {
             return true;
         }
         let age = self.next - 1 - sequence;
-        age < CAME_WINDOW && self.came >> age & 1 == 0
+        age < DUPLICATE_WINDOW && self.came >> age & 1 == 0
     }
 
     /// Records that a fresh packet was received.
@@ -98,7 +98,7 @@ mod tests {
             for (step, take) in steps {
                 let sequence = window.next().saturating_add_signed(step);
                 let newest = came.last().copied().unwrap_or(0).max(sequence);
-                let fresh = !came.contains(&sequence) && newest - sequence < CAME_WINDOW;
+                let fresh = !came.contains(&sequence) && newest - sequence < DUPLICATE_WINDOW;
                 prop_assert_eq!(window.is_fresh(sequence), fresh);
                 if fresh {
                     window.note(sequence);

@@ -40,12 +40,12 @@ async function play(description) {
   try {
     await run(session, known);
   } catch (error) {
-    // A farewell says more than that the connection is closed.
-    if (session.farewell === undefined) throw error;
+    // A disconnect notice says more than that the connection is closed.
+    if (session.disconnectCode === undefined) throw error;
   }
   const refused = session.denial === undefined ? undefined : description.denials[session.denial];
-  const why = description.farewells[session.farewell] ?? refused ?? "the connection has ended";
-  return { why, again: session.farewell !== REPLACED };
+  const why = description.disconnectReasons[session.disconnectCode] ?? refused ?? "the connection has ended";
+  return { why, again: session.disconnectCode !== REPLACED };
 }
 
 async function playOn() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use truetick_netcode::limits::{DRAIN_PAUSE, DRAIN_TELLINGS};
+use truetick_netcode::limits::{DRAIN_INTERVAL, DRAIN_TELLINGS};
 use truetick_netcode::messages::ServerMessage;
 use truetick_netcode::time::Timestamp;
 
@@ -47,7 +47,7 @@ impl Drain {
             return None;
         }
         self.told += 1;
-        self.next = now + DRAIN_PAUSE;
+        self.next = now + DRAIN_INTERVAL;
         Some(self.order())
     }
 

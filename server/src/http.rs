@@ -66,7 +66,7 @@ pub const HTTP_CONNECTION_TIME: Duration = Duration::from_secs(60);
 pub const HTTP_BUFFER_BYTES: usize = 8 * 1_024;
 
 /// Pause after a failing `accept`, because the lack of descriptors that caused it may pass.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Rate of log lines on failing `accept`s.
 const ACCEPT_LINES: Rate = Rate {
@@ -94,7 +94,7 @@ pub async fn serve(listener: TcpListener, routes: Router) -> Infallible {
                 if lines.allows(ACCEPT_LINES, clock::now()) {
                     warn!(%error, failures, "cannot accept HTTP connections; trying on");
                 }
-                sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_INTERVAL).await;
                 continue;
             }
         };

@@ -305,7 +305,7 @@ impl Peer {
         if told == DISCONNECT_COPIES {
             return false;
         }
-        self.write_farewell(disconnect, writer, now);
+        self.write_disconnect(disconnect, writer, now);
         self.stage = PeerState::Closing {
             disconnect,
             told: told + 1,
@@ -315,7 +315,7 @@ impl Peer {
     }
 
     /// Writes a packet with a disconnect notice.
-    pub(crate) fn write_farewell(
+    pub(crate) fn write_disconnect(
         &mut self,
         disconnect: DisconnectNotice,
         writer: &mut BitWriter,

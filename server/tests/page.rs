@@ -201,7 +201,10 @@ fn the_page_is_told_what_it_must_know_of_the_arena() {
         })
     );
     assert_eq!(decode(&message("resync")), Ok(ClientMessage::Resync));
-    assert_eq!(arena["farewells"][12], "the room takes no spectators");
+    assert_eq!(
+        arena["disconnectReasons"][12],
+        "the room takes no spectators"
+    );
 }
 
 #[test]

@@ -116,14 +116,14 @@ test("a server that says nothing for seconds is gone", () => {
   assert.ok(!session.isSilent(10_900) && session.isSilent(11_100));
 });
 
-test("messages are counted back, a farewell is heard", () => {
+test("messages are counted back, a disconnect notice is read", () => {
   const session = joined();
   session.takeFrame(Uint8Array.of(2, 1, 9, 9));
   session.takeFrame(Uint8Array.of(2, 1, 9));
   session.pollFrame();
   assert.deepEqual(session.pollFrame(), Uint8Array.of(3, 2, 0, 0, 0, 0, 0, 0, 0));
   session.takeDatagram(payload(0, 0, 3, (writer) => writer.write(1, 8)), 1_000);
-  assert.equal(session.farewell, 1);
+  assert.equal(session.disconnectCode, 1);
   assert.throws(() => session.takeFrame(Uint8Array.of(7)));
 });
 

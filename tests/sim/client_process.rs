@@ -169,11 +169,11 @@ impl ClientProcess {
             | ClientState::Playing
             | ClientState::Unheard
             | ClientState::Silent => self.bot.next_timeout(),
-            ClientState::Ended(End::Told(DisconnectReason::Left)) => {
+            ClientState::Ended(End::Disconnected(DisconnectReason::Left)) => {
                 Timestamp::from_nanos(u64::MAX)
             }
             ClientState::Ended(end) => {
-                self.moved |= end == End::Told(DisconnectReason::Moved);
+                self.moved |= end == End::Disconnected(DisconnectReason::Moved);
                 *self.rejoin_at.get_or_insert(shown + REJOIN_AFTER)
             }
         }

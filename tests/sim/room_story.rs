@@ -101,7 +101,7 @@ impl Story {
     /// The reason that the server gave a client for the end of its session.
     pub fn told(&self, client: usize) -> Option<DisconnectReason> {
         match self.clients[client].state() {
-            ClientState::Ended(End::Told(reason)) => Some(reason),
+            ClientState::Ended(End::Disconnected(reason)) => Some(reason),
             _ => None,
         }
     }

@@ -150,7 +150,7 @@ fn a_server_that_stops_says_so(way: Way) {
     let mut player = scene.player(7);
     player.until_it_plays();
     scene.host.stop().unwrap();
-    let told = |reason| ClientState::Ended(End::Told(reason));
+    let told = |reason| ClientState::Ended(End::Disconnected(reason));
     player.until("told", |bot| {
         matches!(bot.runtime().state(), ClientState::Ended(_))
     });
@@ -207,7 +207,7 @@ fn who_loses_its_session_to_another_hears_why(way: Way) {
     first.until("told", |bot| {
         matches!(bot.runtime().state(), ClientState::Ended(_))
     });
-    let replaced = ClientState::Ended(End::Told(DisconnectReason::Replaced));
+    let replaced = ClientState::Ended(End::Disconnected(DisconnectReason::Replaced));
     assert_eq!(first.bot.runtime().state(), replaced, "{way:?}");
     // The second client takes over the entities and keeps them.
     let compared = second.bot.runtime().stats().compared;

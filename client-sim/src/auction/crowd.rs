@@ -28,7 +28,7 @@ const JOIN_SPACING: Duration = Duration::from_millis(2);
 const ROUND: Duration = Duration::from_micros(500);
 
 /// Pause before a bidder whose session is over gets another token.
-const REJOIN_PAUSE: Duration = Duration::from_millis(200);
+const REJOIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Time within which a bidder that left joins again: the pause, an outage of a second, and the
 /// handshake on a path of half a second.
@@ -232,7 +232,7 @@ impl Run {
         for member in &mut self.members {
             let now = clock::now();
             if member.bidder.wants_token() && now >= member.start {
-                let at = *member.rejoin_at.get_or_insert(now + REJOIN_PAUSE);
+                let at = *member.rejoin_at.get_or_insert(now + REJOIN_INTERVAL);
                 if at <= now {
                     member.rejoin_at = None;
                     let token =

@@ -22,10 +22,10 @@ use crate::token_source::TokenSource;
 const ROOM: u16 = 0;
 
 /// First pause before a bot that lost its session gets another token.
-const REJOIN_PAUSE: Duration = Duration::from_millis(500);
+const REJOIN_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Longest pause before a bot that lost its session gets another token.
-const LONGEST_REJOIN_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_REJOIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A bot with its socket and what it needs to join again.
 pub(super) struct Member {
@@ -73,7 +73,7 @@ impl Member {
             bot,
             socket,
             start,
-            pauses: Backoff::new(REJOIN_PAUSE, LONGEST_REJOIN_PAUSE, !seed),
+            pauses: Backoff::new(REJOIN_INTERVAL, LONGEST_REJOIN_INTERVAL, !seed),
             here_since: None,
             rejoin_at: None,
         })
@@ -85,7 +85,9 @@ impl Member {
     pub(super) fn newly_ended(&mut self) -> Option<End> {
         match self.bot.runtime().state() {
             ClientState::Playing => self.pauses.reset(),
-            ClientState::Ended(End::Told(DisconnectReason::Left | DisconnectReason::Replaced)) => {}
+            ClientState::Ended(End::Disconnected(
+                DisconnectReason::Left | DisconnectReason::Replaced,
+            )) => {}
             ClientState::Ended(end) if self.rejoin_at.is_none() => return Some(end),
             _ => {}
         }

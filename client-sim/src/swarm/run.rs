@@ -188,6 +188,8 @@ impl Run {
 fn is_loss(end: End) -> bool {
     !matches!(
         end,
-        End::Told(DisconnectReason::Left | DisconnectReason::Moved | DisconnectReason::Closed)
+        End::Disconnected(
+            DisconnectReason::Left | DisconnectReason::Moved | DisconnectReason::Closed
+        )
     )
 }

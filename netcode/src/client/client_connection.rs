@@ -110,7 +110,7 @@ impl ClientConnection {
             SessionProgress::Failed(Failure::Denied) => ClientState::Ended(self.refused()),
             SessionProgress::Failed(failure) => ClientState::Ended(End::Failed(failure)),
             SessionProgress::Disconnected => {
-                ClientState::Ended(End::Told(DisconnectReason::Closed))
+                ClientState::Ended(End::Disconnected(DisconnectReason::Closed))
             }
             SessionProgress::Silent if self.id.is_some() => ClientState::Silent,
             SessionProgress::Open if self.id.is_some() => ClientState::Playing,
@@ -123,7 +123,7 @@ impl ClientConnection {
     /// Why the server refused the token or the ticket.
     fn refused(&self) -> End {
         match self.resumable.denial() {
-            Some(Denial::Replaced) => End::Told(DisconnectReason::Replaced),
+            Some(Denial::Replaced) => End::Disconnected(DisconnectReason::Replaced),
             None | Some(Denial::Unspecified) => End::Failed(Failure::Denied),
             Some(denial) => End::Failed(Failure::Refused(denial)),
         }
@@ -175,7 +175,7 @@ impl ClientConnection {
 
     /// Ends the session and notifies the server.
     pub fn leave(&mut self) {
-        self.end(End::Told(DisconnectReason::Left));
+        self.end(End::Disconnected(DisconnectReason::Left));
     }
 
     fn end(&mut self, end: End) {
@@ -283,20 +283,20 @@ impl ClientConnection {
         };
         let sent = connection.send(channel, message);
         if sent == Err(Overflow::QueueFull) {
-            self.end(End::Told(DisconnectReason::Overflow));
+            self.end(End::Disconnected(DisconnectReason::Overflow));
         }
         sent
     }
 
     /// Ends the session because the application does not read its events.
     pub fn end_unread(&mut self) {
-        self.end(End::Told(DisconnectReason::EventsUnread));
+        self.end(End::Disconnected(DisconnectReason::EventsUnread));
     }
 
     /// Handles what is due by now. Returns false if the session is not open yet or is over.
     pub fn poll(&mut self, now: Timestamp) -> bool {
         if self.moving.is_some_and(|(_, at)| now >= at) {
-            self.end(End::Told(DisconnectReason::Moved));
+            self.end(End::Disconnected(DisconnectReason::Moved));
         }
         if self.is_over() {
             return false;

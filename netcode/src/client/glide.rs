@@ -119,7 +119,7 @@ fn glide(rest: &mut [f32], info: &KindInfo, most_m: f32, passed_s: f32) {
     let moved_share = share.min((most_m / length.max(f32::MIN_POSITIVE)).max(share * LEAST_GLIDE));
     for (field, rest) in info.fields.iter().zip(rest) {
         *rest *= 1.0
-            - if matches!(field.model, Estimator::Moved { .. }) {
+            - if matches!(field.model, Estimator::Velocity { .. }) {
                 moved_share
             } else {
                 share
@@ -131,7 +131,7 @@ fn glide(rest: &mut [f32], info: &KindInfo, most_m: f32, passed_s: f32) {
 fn moved(info: &KindInfo) -> impl Iterator<Item = (usize, usize)> {
     let fields = info.plan.iter().flat_map(|component| &component.fields);
     fields.filter_map(|coded| match coded.estimator {
-        CompiledEstimator::Moved { velocity, .. } => Some((coded.at, velocity)),
+        CompiledEstimator::Velocity { velocity, .. } => Some((coded.at, velocity)),
         _ => None,
     })
 }
@@ -158,7 +158,7 @@ fn is_teleport(info: &KindInfo, from: &[f32], to: &[f32]) -> bool {
 /// Whether corrections of a field are hidden: counts do not blend, nor do the parts of a
 /// quaternion.
 fn glides(field: &Field) -> bool {
-    field.scale != Scale::Count && !matches!(field.model, Estimator::Quaternion { .. })
+    field.scale != Scale::Count && !matches!(field.model, Estimator::Rotation { .. })
 }
 
 /// The angle in the range from minus half a turn to half a turn.

@@ -252,7 +252,7 @@ fn carried(
     let mut values: Vec<f32> = fields.map(|(field, n)| field.value(*n)).collect();
     let seconds = (ahead_us.clamp(0.0, EXTRAPOLATED_US) / 1e6) as f32;
     for coded in info.plan.iter().flat_map(|component| &component.fields) {
-        if let CompiledEstimator::Moved { velocity, .. } = coded.estimator
+        if let CompiledEstimator::Velocity { velocity, .. } = coded.estimator
             && remote.audience.sees(coded.field.visibility)
         {
             let (least, most) = (coded.field.value(0), coded.field.value(coded.field.max));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::limits::{REPORT_PAUSE, UNUSABLE_PACKETS};
+use crate::limits::{REPORT_INTERVAL, UNUSABLE_PACKETS};
 use crate::time::Timestamp;
 
 /// Rate limits of a client's resync requests and mismatch reports.
@@ -39,10 +39,10 @@ impl ResyncThrottle {
         is_due(&mut self.asked_at, wait, now)
     }
 
-    /// Whether to report a mismatch now: the last report was more than [`REPORT_PAUSE`] ago. True
+    /// Whether to report a mismatch now: the last report was more than [`REPORT_INTERVAL`] ago. True
     /// counts as a report.
     pub(crate) fn may_report(&mut self, now: Timestamp) -> bool {
-        is_due(&mut self.reported_at, REPORT_PAUSE, now)
+        is_due(&mut self.reported_at, REPORT_INTERVAL, now)
     }
 }
 
@@ -79,12 +79,12 @@ mod tests {
         assert!(resync_throttle.may_ask(wait, start) && resync_throttle.may_report(start));
         assert!(
             !resync_throttle.may_ask(wait, start + wait)
-                && !resync_throttle.may_report(start + REPORT_PAUSE)
+                && !resync_throttle.may_report(start + REPORT_INTERVAL)
         );
         let moment = Duration::from_nanos(1);
         assert!(
             resync_throttle.may_ask(wait, start + wait + moment)
-                && resync_throttle.may_report(start + REPORT_PAUSE + moment)
+                && resync_throttle.may_report(start + REPORT_INTERVAL + moment)
         );
     }
 }

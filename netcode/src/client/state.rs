@@ -24,7 +24,7 @@ pub enum ClientState {
 pub enum End {
     /// The server gave a reason, or the client ended the session.
     #[error("{0}")]
-    Told(DisconnectReason),
+    Disconnected(DisconnectReason),
     /// Client and server are of different builds.
     #[error(
         "incompatible versions: the server's schema is {server:016x}, this client's is {client:016x}"

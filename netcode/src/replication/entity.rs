@@ -137,7 +137,7 @@ fn estimate(coded: &CodedField, past: &Baselines<'_>, fields: &[u32]) -> u32 {
             }
             None => base[at],
         },
-        CompiledEstimator::Moved {
+        CompiledEstimator::Velocity {
             velocity,
             rest,
             gain,
@@ -149,7 +149,7 @@ fn estimate(coded: &CodedField, past: &Baselines<'_>, fields: &[u32]) -> u32 {
             let moved = twice.saturating_mul(gain).saturating_add(1 << 20) >> 21;
             keep_in_range(coded, base[at], moved as i32)
         }
-        CompiledEstimator::Quaternion { start, part, grid } => {
+        CompiledEstimator::Rotation { start, part, grid } => {
             estimate_turning(coded, past, fields, start, part, grid)
         }
     }

@@ -66,13 +66,13 @@ pub enum Estimator {
     /// The estimate adds a velocity, which is another field of the component, in units per second
     /// at 60 ticks per second. (At another tick rate the estimate is less accurate, but decoding
     /// stays correct.) The velocity is sent first.
-    Moved {
+    Velocity {
         /// Index of the velocity in the component.
         velocity: u8,
     },
     /// One of the four fields of a quaternion, whose estimate continues the last turn; see
     /// [`crate::replication::quaternion`].
-    Quaternion {
+    Rotation {
         /// Index in the quaternion: 0 is the number of the largest component, 1 to 3 are the other
         /// components in order.
         part: u8,
@@ -217,7 +217,7 @@ impl Field {
 
     const fn part(name: &'static str, part: u8, bits: u32) -> Self {
         let mut field = Self::count(name, bits);
-        field.model = Estimator::Quaternion { part };
+        field.model = Estimator::Rotation { part };
         field
     }
 
@@ -228,9 +228,9 @@ impl Field {
     }
 
     /// Estimates the field by its velocity, which is at index `velocity` in the component; see
-    /// [`Estimator::Moved`].
+    /// [`Estimator::Velocity`].
     pub const fn moved_by(mut self, velocity: u8) -> Self {
-        self.model = Estimator::Moved { velocity };
+        self.model = Estimator::Velocity { velocity };
         self
     }
 

@@ -77,8 +77,8 @@ fn write_field(field: &Field, out: &mut Vec<u8>) {
     match field.model {
         Estimator::Constant => out.push(0),
         Estimator::Linear => out.push(1),
-        Estimator::Moved { velocity } => out.extend([2, velocity]),
-        Estimator::Quaternion { part } => out.extend([3, part]),
+        Estimator::Velocity { velocity } => out.extend([2, velocity]),
+        Estimator::Rotation { part } => out.extend([3, part]),
     }
     out.push(match field.visibility {
         Visibility::Everyone => 0,

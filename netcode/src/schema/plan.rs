@@ -47,7 +47,7 @@ pub enum CompiledEstimator {
     /// The estimate continues the change between two baselines.
     Linear,
     /// The estimate adds a velocity.
-    Moved {
+    Velocity {
         /// Index of the velocity in the kind.
         velocity: usize,
         /// Grid value of a zero velocity.
@@ -56,7 +56,7 @@ pub enum CompiledEstimator {
         gain: i64,
     },
     /// The estimate continues the turn between two baselines.
-    Quaternion {
+    Rotation {
         /// Index of the quaternion's first field in the kind.
         start: usize,
         /// Index of this field in the quaternion, 0 to 3.
@@ -77,12 +77,12 @@ pub(super) fn plan_component(
     contexts: &mut Contexts,
 ) -> Result<CodedComponent, SchemaError> {
     let mut coded = Vec::new();
-    let moved = |field: &Field| matches!(field.model, Estimator::Moved { .. });
+    let moved = |field: &Field| matches!(field.model, Estimator::Velocity { .. });
     let order = (0..fields.len()).filter(|i| !moved(&fields[*i]));
     for i in order.chain((0..fields.len()).filter(|i| moved(&fields[*i]))) {
         let estimator = estimate(fields, i, start)?;
         let after = match estimator {
-            CompiledEstimator::Moved { velocity, .. } => Some(velocity),
+            CompiledEstimator::Velocity { velocity, .. } => Some(velocity),
             _ => coded.last().map(|before: &CodedField| before.at),
         };
         let context = contexts.numbers.end;
@@ -118,7 +118,7 @@ fn estimate(
     match field.model {
         Estimator::Constant => Ok(CompiledEstimator::Constant),
         Estimator::Linear => Ok(CompiledEstimator::Linear),
-        Estimator::Moved { velocity } => {
+        Estimator::Velocity { velocity } => {
             let of = fields.get(usize::from(velocity)).ok_or(wrong.clone())?;
             let (
                 Scale::Linear {
@@ -130,26 +130,26 @@ fn estimate(
             else {
                 return Err(wrong);
             };
-            if matches!(of.model, Estimator::Moved { .. }) || of.visibility > field.visibility {
+            if matches!(of.model, Estimator::Velocity { .. }) || of.visibility > field.visibility {
                 return Err(wrong);
             }
             let gain = f64::from(per_second) / 60.0 / f64::from(step) * f64::from(1 << 20);
             let rest = (-min / per_second) as i32;
-            Ok(CompiledEstimator::Moved {
+            Ok(CompiledEstimator::Velocity {
                 velocity: start + usize::from(velocity),
                 rest,
                 gain: gain.round() as i64,
             })
         }
-        Estimator::Quaternion { part } => {
+        Estimator::Rotation { part } => {
             let part = usize::from(part);
             let first = i.checked_sub(part).ok_or(wrong.clone())?;
             let four = fields.get(first..first + 4).ok_or(wrong.clone())?;
             let is_part =
-                |(n, f): (usize, &Field)| f.model == Estimator::Quaternion { part: n as u8 };
+                |(n, f): (usize, &Field)| f.model == Estimator::Rotation { part: n as u8 };
             let alike = four.iter().all(|f| f.visibility == field.visibility) && four[0].max == 3;
             match four.iter().enumerate().all(is_part) && alike {
-                true => Ok(CompiledEstimator::Quaternion {
+                true => Ok(CompiledEstimator::Rotation {
                     start: start + first,
                     part,
                     grid: four[1].max,

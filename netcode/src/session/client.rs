@@ -28,7 +28,9 @@ use super::keys::SessionKeys;
 use super::packet::{self, Kind};
 use super::secured;
 use super::token::{ConnectToken, TokenError, token_tag};
-use crate::limits::{DISCONNECT_PACKETS, LONGEST_REQUEST_PAUSE, PAYLOAD_BYTES, REQUEST_PAUSE};
+use crate::limits::{
+    DISCONNECT_PACKETS, LONGEST_REQUEST_INTERVAL, PAYLOAD_BYTES, REQUEST_INTERVAL,
+};
 use crate::time::Timestamp;
 use crate::transport::{Event, PeerAddr, Transmit, TransportKind};
 
@@ -94,7 +96,7 @@ impl SessionClient {
             sent_at: now,
             next_send: now,
             sends: 0,
-            pauses: Backoff::new(REQUEST_PAUSE, LONGEST_REQUEST_PAUSE, seed),
+            pauses: Backoff::new(REQUEST_INTERVAL, LONGEST_REQUEST_INTERVAL, seed),
             round_trip: None,
             opened: 0,
             scratch: Vec::new(),

@@ -111,7 +111,7 @@ fn a_resume_of_which_the_client_did_not_hear_goes_on_at_its_next_address() {
 }
 
 #[test]
-fn a_parked_owner_comes_back_though_his_neighbourhood_is_full() {
+fn a_parked_owner_comes_back_though_its_prefix_is_full() {
     let mut world = World::with(|config| config.per_address = 1);
     let at = |world: &mut World, mut player: Player, port| {
         player.address = address(7, port);

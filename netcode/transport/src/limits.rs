@@ -11,12 +11,12 @@ pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Shortest interval between two log lines about errors of one socket; all errors are counted.
 pub const SOCKET_ERROR_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Bytes of batches that wait for QUIC's thread, with [`QUIC_PARCEL_BYTES`] per transmit: half a
+/// Bytes of batches that wait for QUIC's thread, with [`QUIC_TRANSMIT_BYTES`] per transmit: half a
 /// second of 1,000 clients at 1 kB per tick. A batch that does not fit is dropped whole.
 pub const QUIC_QUEUE_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes that a transmit counts for in that queue in addition to its contents.
-pub const QUIC_PARCEL_BYTES: usize = 128;
+pub const QUIC_TRANSMIT_BYTES: usize = 128;
 
 /// Bytes of frames that wait to be sent on one QUIC connection; a further frame ends the
 /// connection. A session has at most one window of [`CHANNEL_WINDOW_BYTES`] in flight, unless its

@@ -15,8 +15,8 @@ export class Schema {
     if (described.coding !== "range") throw new Error("this decoder understands the range coder only");
     const known = ["constant", "linear", "moved"];
     const coded = described.kinds.flatMap(({ plan }) => plan.flatMap(({ fields }) => fields));
-    const unknown = coded.find(({ foresight }) => !known.includes(foresight.by));
-    if (unknown) throw new Error(`this decoder does not understand fields that are foreseen by ${unknown.foresight.by}`);
+    const unknown = coded.find(({ estimator }) => !known.includes(estimator.by));
+    if (unknown) throw new Error(`this decoder does not understand fields that are estimated by ${unknown.estimator.by}`);
     this.hasTeams = described.teams;
     this.kinds = described.kinds.map((kind, id) => ({ ...kind, id }));
     this.tables = described.tables.map(({ numbers, flags }) => ({

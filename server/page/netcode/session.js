@@ -39,8 +39,8 @@ export class Session {
     this.world = new World(schema);
     this.window = new ReceiveWindow();
     this.joined = false;
-    /** Code of the farewell that ended the session. */
-    this.farewell = undefined;
+    /** Code of the disconnect notice that ended the session. */
+    this.disconnectCode = undefined;
     /** Code of the denial by which the server refused the token. */
     this.denial = undefined;
     /** Smoothed round trip in milliseconds. */
@@ -105,7 +105,7 @@ export class Session {
     this.owesAnswer = true;
     if (acks) this.measure(acks, now);
     if (body === Body.FAREWELL) {
-      this.farewell = reader.read(8);
+      this.disconnectCode = reader.read(8);
     } else if (body === Body.SNAPSHOT) {
       const before = this.world.newest;
       const { last, tick, skipped } = this.world.take(reader);

@@ -183,11 +183,11 @@ export function readFields(coder, kind, audience, past) {
   for (const component of kind.plan) {
     if (component.visibility > audience) continue;
     const unforeseen = coder.flag(component.flag);
-    for (const { at, context, after, foresight } of component.fields) {
+    for (const { at, context, after, estimator } of component.fields) {
       const field = kind.fields[at];
       if (field.visibility > audience) continue;
       if (unforeseen) residuals[at] = coder.number(context + contextAfter(residuals[after] ?? 0));
-      const value = apply(field, foresee(field, at, foresight, past, fields), residuals[at]);
+      const value = apply(field, estimate(field, at, estimator, past, fields), residuals[at]);
       if (value === undefined) throw new WireError("field out of range");
       fields[at] = value;
     }
@@ -202,8 +202,8 @@ function contextAfter(residual) {
 }
 
 /** What a field is expected to be. */
-function foresee(field, at, foresight, { age, gap, base, older }, fields) {
-  switch (foresight.by) {
+function estimate(field, at, estimator, { age, gap, base, older }, fields) {
+  switch (estimator.by) {
     case "constant":
       return base[at];
     case "linear": {
@@ -212,13 +212,13 @@ function foresee(field, at, foresight, { age, gap, base, older }, fields) {
       return keepInRange(field, base[at], Math.floor((went * age + (gap >> 1)) / gap));
     }
     case "moved": {
-      const before = base[foresight.velocity] - foresight.rest;
-      const now = fields[foresight.velocity] - foresight.rest;
+      const before = base[estimator.velocity] - estimator.rest;
+      const now = fields[estimator.velocity] - estimator.rest;
       const twice = age * (before + now) + (now - before);
-      return keepInRange(field, base[at], Math.floor((twice * foresight.gain + 2 ** 20) / 2 ** 21));
+      return keepInRange(field, base[at], Math.floor((twice * estimator.gain + 2 ** 20) / 2 ** 21));
     }
     default:
-      throw new Error(`the schema was not checked: foresight by ${foresight.by}`);
+      throw new Error(`the schema was not checked: estimator by ${estimator.by}`);
   }
 }
 

@@ -24,7 +24,7 @@ const MAX_BATCH: usize = 256;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Pause before a commit that failed for lack of space or descriptors is tried again.
-const COMMIT_PAUSE: Duration = Duration::from_millis(50);
+const COMMIT_INTERVAL: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
 struct State {
@@ -200,7 +200,7 @@ impl<D: Disk, E> Commit<D, E> {
                 tracing::warn!(%error, "the journal waits until the system can give what it needs");
             }
             tries += 1;
-            if self.ending.recv_timeout(COMMIT_PAUSE) != Err(RecvTimeoutError::Timeout) {
+            if self.ending.recv_timeout(COMMIT_INTERVAL) != Err(RecvTimeoutError::Timeout) {
                 return Err(error);
             }
         }

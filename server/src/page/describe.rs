@@ -75,18 +75,18 @@ fn describe_coded(coded: &CodedField) -> Value {
     let estimator = match coded.estimator {
         CompiledEstimator::Constant => json!({ "by": "constant" }),
         CompiledEstimator::Linear => json!({ "by": "linear" }),
-        CompiledEstimator::Moved {
+        CompiledEstimator::Velocity {
             velocity,
             rest,
             gain,
         } => {
             json!({ "by": "moved", "velocity": velocity, "rest": rest, "gain": gain })
         }
-        CompiledEstimator::Quaternion { start, part, grid } => {
+        CompiledEstimator::Rotation { start, part, grid } => {
             json!({ "by": "quaternion", "start": start, "part": part, "grid": grid })
         }
     };
-    json!({ "at": coded.at, "context": coded.context, "after": coded.after, "foresight": estimator })
+    json!({ "at": coded.at, "context": coded.context, "after": coded.after, "estimator": estimator })
 }
 
 fn describe_tables(tables: &Tables) -> Value {

@@ -219,7 +219,7 @@ fn arena(tick_rate: u32) -> Result<Value, PageError> {
     Ok(json!({
         "hello": message(ClientMessage::Hello { schema: schema.hash() }),
         "resync": message(ClientMessage::Resync),
-        "farewells": DisconnectReason::ALL.map(|reason| reason.to_string()),
+        "disconnectReasons": DisconnectReason::ALL.map(|reason| reason.to_string()),
         "denials": Denial::ALL.map(|denial| denial.to_string()),
         "tick_rate": tick_rate,
         "map": { "half_size": HALF_SIZE, "pillars": pillars.collect::<Vec<_>>() },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use truetick_netcode::bits::BitReader;
 use truetick_netcode::error::WireError;
-use truetick_netcode::limits::REPORT_PAUSE;
+use truetick_netcode::limits::REPORT_INTERVAL;
 use truetick_netcode::messages::{
     Body, ClientMessage, ClientMessageKind, SESSION_STREAM, decode_client_message,
 };
@@ -14,7 +14,7 @@ use super::{Peer, PeerRequest, PeerState};
 use crate::room::Room;
 
 /// Minimum time between two complete resends to a client.
-const RESYNC_PAUSE: Duration = Duration::from_millis(200);
+const RESYNC_INTERVAL: Duration = Duration::from_millis(200);
 
 impl Peer {
     /// Processes the payload of an authenticated packet and returns the requests in it.
@@ -102,10 +102,10 @@ impl Peer {
                 return Err(WireError::Misbehaving("a second hello"));
             }
             (ClientMessageKind::Resync, Some(_)) => {
-                due(&mut self.allowance.resynced_at, RESYNC_PAUSE)
+                due(&mut self.allowance.resynced_at, RESYNC_INTERVAL)
             }
             (ClientMessageKind::Mismatch, Some(_)) => {
-                due(&mut self.allowance.reported_at, REPORT_PAUSE / 2)
+                due(&mut self.allowance.reported_at, REPORT_INTERVAL / 2)
             }
             (ClientMessageKind::Resync | ClientMessageKind::Mismatch, None) => false,
         };
@@ -136,7 +136,7 @@ impl Peer {
             (Body::Commands, Some(room)) => room.receive_commands(self.client, reader, now),
             (Body::Commands, None) => Err(WireError::Stale("commands before the room")),
             (Body::Snapshot | Body::DisconnectNotice, _) => Err(WireError::Misbehaving(
-                "a client sends no snapshots and no farewells",
+                "a client sends no snapshots and no disconnect notices",
             )),
         }
     }

@@ -98,7 +98,7 @@ impl Server {
                 .get(peer.room)
                 .map_or(0, |room| room.schema_hash());
             for _ in 0..DISCONNECT_COPIES {
-                peer.write_farewell(disconnect(schema), &mut self.writer, now);
+                peer.write_disconnect(disconnect(schema), &mut self.writer, now);
                 self.sessions.send(client, self.writer.bytes(), now, sink);
             }
             self.sessions.close(client, sink);

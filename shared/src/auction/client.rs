@@ -31,7 +31,7 @@ use super::time_sync::TimeSync;
 use super::wire::{COMMANDS, HouseState, LOTS, Refusal, Request, WIRE};
 
 /// Interval of time requests once enough exchanges are known.
-const TIME_PAUSE: Duration = Duration::from_secs(2);
+const TIME_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Interval of time requests until a few answers are known, and after an answer that contradicts
 /// the earlier ones.
@@ -274,7 +274,7 @@ impl AuctionClient {
                 now + if self.time.is_young() {
                     SOON
                 } else {
-                    TIME_PAUSE
+                    TIME_INTERVAL
                 },
             );
             self.ask(&Request::Time {

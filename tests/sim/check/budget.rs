@@ -1,7 +1,7 @@
 //! Checks the send budgets of paths: they stay within their limits, packets stay within them, a
 //! late server does not lower them, and no entity starves under them.
 
-use truetick_netcode::congestion::LATE_PAUSE;
+use truetick_netcode::congestion::LATE_INTERVAL;
 use truetick_netcode::replication::block_delta::{bit_of, block_of, slots_of};
 use truetick_netcode::replication::client_view::ClientView;
 use truetick_netcode::replication::state_ring::StateRing;
@@ -135,7 +135,7 @@ impl Seen {
         let mut is_blamed = false;
         if budget < self.budget {
             marks.hit(Mark::BudgetFell);
-            let is_doubtful = |since: Timestamp| now.since(since.max(self.fell_at)) < LATE_PAUSE;
+            let is_doubtful = |since: Timestamp| now.since(since.max(self.fell_at)) < LATE_INTERVAL;
             // The budget of a client that was not checked at that time may have fallen before the
             // server was late.
             let fell_now = self.looked_at == lateness.ran_before();

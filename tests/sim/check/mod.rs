@@ -193,12 +193,12 @@ impl Checks {
         }
         let liars = clients.iter().enumerate().filter(|(_, client)| {
             client.bot.runtime().state()
-                == ClientState::Ended(End::Told(DisconnectReason::Misbehaved))
+                == ClientState::Ended(End::Disconnected(DisconnectReason::Misbehaved))
         });
         wrong.extend(liars.map(|(at, _)| format!("client {at} was taken for a liar")));
         let replaced = clients.iter().enumerate().filter(|(_, client)| {
             client.bot.runtime().state()
-                == ClientState::Ended(End::Told(DisconnectReason::Replaced))
+                == ClientState::Ended(End::Disconnected(DisconnectReason::Replaced))
         });
         wrong.extend(
             replaced.map(|(at, _)| format!("client {at} was told that its only user is elsewhere")),

@@ -49,7 +49,7 @@ impl QuicWorld {
         self.wrong.extend(wrong);
         (0..self.members.len()).for_each(|place| self.look_at_messages(place));
         for (place, member) in self.members.iter().enumerate() {
-            if let ClientState::Ended(End::Told(
+            if let ClientState::Ended(End::Disconnected(
                 DisconnectReason::Misbehaved | DisconnectReason::Overflow,
             )) = member.bot.runtime().state()
             {

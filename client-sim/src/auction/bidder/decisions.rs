@@ -13,7 +13,7 @@ use super::super::strategy::{self, House, HouseProgress, Market, Strategy};
 use super::{Bidder, OPEN};
 
 /// Interval at which the bidder requests the catalogue.
-const CATALOGUE_PAUSE: Duration = Duration::from_secs(2);
+const CATALOGUE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Decisions that are further overdue are not made up for.
 const MISSED: Duration = Duration::from_millis(20);
@@ -23,7 +23,7 @@ impl Bidder {
     pub fn advance(&mut self, now: Timestamp) {
         if self.client.state() == ClientState::Playing && !self.forgot {
             if now >= self.catalogue_at {
-                self.catalogue_at = now + CATALOGUE_PAUSE;
+                self.catalogue_at = now + CATALOGUE_INTERVAL;
                 self.client.ask_catalogue();
             }
             self.think_at = self.think_at.max(now - MISSED);

@@ -218,7 +218,7 @@ impl Bidder {
     /// Whether the bidder needs a token to continue. False where another session of its user
     /// replaced this one, since the bidder would take that over.
     pub fn wants_token(&self) -> bool {
-        let replaced = ClientState::Ended(End::Told(DisconnectReason::Replaced));
+        let replaced = ClientState::Ended(End::Disconnected(DisconnectReason::Replaced));
         let state = self.client.state();
         self.forgot || matches!(state, ClientState::Ended(_)) && state != replaced
     }

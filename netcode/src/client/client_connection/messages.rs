@@ -83,7 +83,7 @@ impl ClientConnection {
                         self.early_cost += cost;
                         self.early.push(event);
                     }
-                    None => self.end(End::Told(DisconnectReason::Overflow)),
+                    None => self.end(End::Disconnected(DisconnectReason::Overflow)),
                 }
             }
             ServerMessage::Ticket { token } => {
@@ -113,7 +113,7 @@ impl ClientConnection {
         let (server, client) = (disconnect.schema, self.schema);
         self.end(match disconnect.reason {
             DisconnectReason::OtherSchema => End::OtherSchema { server, client },
-            reason => End::Told(reason),
+            reason => End::Disconnected(reason),
         });
         Ok(())
     }

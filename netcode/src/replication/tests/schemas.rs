@@ -25,7 +25,7 @@ fn fields() -> impl Strategy<Value = Vec<Field>> {
     let model = prop_oneof![
         Just(Estimator::Constant),
         Just(Estimator::Linear),
-        (0u8..12).prop_map(|velocity| Estimator::Moved { velocity }),
+        (0u8..12).prop_map(|velocity| Estimator::Velocity { velocity }),
     ];
     let one = (single, model).prop_map(|(field, model)| vec![Field { model, ..field }]);
     let rotation = (5u32..=16).prop_map(|bits| Field::quaternion([""; 4], bits).to_vec());

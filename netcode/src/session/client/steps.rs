@@ -6,7 +6,7 @@ use super::super::packet::{self, Kind};
 use super::super::secured;
 use super::super::token::ConnectToken;
 use super::{Failure, Phase, SessionClient};
-use crate::limits::{CONNECT_TIME, KEEP_ALIVE, RESPONSE_PAUSE};
+use crate::limits::{CONNECT_TIME, KEEP_ALIVE, RESPONSE_INTERVAL};
 use crate::time::Timestamp;
 use crate::transport::Transmit;
 
@@ -70,7 +70,7 @@ impl SessionClient {
                 Some(Transmit::Datagram(self.request()))
             }
             Phase::Responding if now >= self.next_send => {
-                self.note_step_sent(now, RESPONSE_PAUSE);
+                self.note_step_sent(now, RESPONSE_INTERVAL);
                 // The server may have forgotten the attempt, or may have another address for it, so
                 // one in [`RESPONSES_PER_REQUEST`] packets is a request.
                 if self.sends.is_multiple_of(RESPONSES_PER_REQUEST) {

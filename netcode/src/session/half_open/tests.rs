@@ -40,7 +40,7 @@ fn by_addr(table: &HalfOpenTable, addr: PeerAddr) -> Option<u64> {
 }
 
 #[test]
-fn a_neighbourhood_displaces_its_own_and_a_crowd_the_oldest() {
+fn a_crowded_prefix_displaces_its_own_and_a_crowd_the_oldest() {
     let mut table = HalfOpenTable::new(4, 2);
     assert!(join(&mut table, address(1, 1), 1, 0));
     (1..=3).for_each(|port| {

@@ -16,7 +16,7 @@ use super::driver::DriverCommand;
 use super::session::{BROKEN, Ended, ReceiveHalf, SendHalf, Session, Streams};
 use super::unsent::UnsentFrame;
 use crate::event_channel::{EventSender, QueuedEvent};
-use crate::limits::{QUIC_PARCEL_BYTES, UNREAD_FRAME_BYTES};
+use crate::limits::{QUIC_TRANSMIT_BYTES, UNREAD_FRAME_BYTES};
 use truetick_netcode::limits::{FRAME_BYTES, SMALLEST_PAYLOAD};
 use truetick_netcode::transport::PeerAddr;
 
@@ -149,7 +149,7 @@ async fn take_frames(receive: &mut ReceiveHalf, early: &Early, events: Connectio
         if length == 0 || length > FRAME_BYTES {
             return;
         }
-        let cost = (length + QUIC_PARCEL_BYTES) as u32;
+        let cost = (length + QUIC_TRANSMIT_BYTES) as u32;
         let Ok(place) = room.clone().acquire_many_owned(cost).await else {
             return;
         };

@@ -25,11 +25,11 @@ pub(super) use outgoing::{Counts, DriverCommand, Outgoing, ServerSide};
 /// Datagrams between two checks of a connection's largest datagram.
 const ROOM_EVERY: u32 = 64;
 
-/// Checks of whether the last datagrams of a closing connection have left, [`LAST_PAUSE`] apart.
+/// Checks of whether the last datagrams of a closing connection have left, [`LAST_INTERVAL`] apart.
 const LAST_LOOKS: u32 = 50;
 
 /// Interval between two checks of a closing connection; see [`LAST_LOOKS`].
-const LAST_PAUSE: Duration = Duration::from_millis(2);
+const LAST_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Batches between two updates of the count of bytes.
 const COUNT_EVERY: u32 = 16;
@@ -292,11 +292,11 @@ impl DriverConnection {
         let Some(session) = self.session else { return };
         let mut looks = LAST_LOOKS;
         while session.datagram_send_buffer_space() < self.space && looks > 0 {
-            tokio::time::sleep(LAST_PAUSE).await;
+            tokio::time::sleep(LAST_INTERVAL).await;
             looks -= 1;
         }
         session.close(OVER, b"over");
         // WebTransport sends the close on a stream first.
-        let _ = tokio::time::timeout(LAST_PAUSE * LAST_LOOKS, session.closed()).await;
+        let _ = tokio::time::timeout(LAST_INTERVAL * LAST_LOOKS, session.closed()).await;
     }
 }

@@ -11,7 +11,7 @@ use super::super::listener::Admission;
 use super::super::session::Session;
 use super::super::unsent::UnsentFrames;
 use crate::event_channel::{EventSender, QueuedEvent};
-use crate::limits::{QUIC_PARCEL_BYTES, QUIC_QUEUE_BYTES};
+use crate::limits::{QUIC_QUEUE_BYTES, QUIC_TRANSMIT_BYTES};
 use truetick_netcode::transport::{PeerAddr, Transmit};
 
 /// A command to the driver.
@@ -85,7 +85,7 @@ impl Outgoing {
     pub(in crate::quic) fn send(&self, batch: Vec<(PeerAddr, Transmit)>) {
         let bytes = batch
             .iter()
-            .map(|(_, transmit)| transmit.payload_len() + QUIC_PARCEL_BYTES)
+            .map(|(_, transmit)| transmit.payload_len() + QUIC_TRANSMIT_BYTES)
             .sum();
         let counts = &self.counts;
         let fits = counts.queued.load(Ordering::Relaxed) + bytes <= QUIC_QUEUE_BYTES;
@@ -114,7 +114,7 @@ impl Outgoing {
                 .collect();
             let bytes = batch
                 .iter()
-                .map(|(_, transmit)| transmit.payload_len() + QUIC_PARCEL_BYTES)
+                .map(|(_, transmit)| transmit.payload_len() + QUIC_TRANSMIT_BYTES)
                 .sum();
             DriverCommand::Send {
                 batch,
