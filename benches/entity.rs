@@ -7,17 +7,17 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use players::moving_players;
+use truetick_arena::arena_schema;
 use truetick_netcode::coding::Coder;
 use truetick_netcode::coding::range::{Contexts, RangeDecoder, RangeEncoder};
 use truetick_netcode::replication::entity::{Baselines, code_change, code_whole, hash};
 use truetick_netcode::schema::{Audience, KindInfo, class_of};
-use truetick_shared::arena::arena_schema;
 
 /// Players under thrust, at three ticks.
 mod players {
+    use truetick_arena::components::PlayerBody;
+    use truetick_arena::{ArenaCommand, PlayerState, StepConfig, step_player};
     use truetick_netcode::schema::Replicate;
-    use truetick_shared::arena::components::PlayerBody;
-    use truetick_shared::arena::{ArenaCommand, PlayerState, StepConfig, step_player};
 
     /// Three states of each player, two ticks apart, oldest first.
     pub fn moving_players(count: usize) -> Vec<[Vec<u32>; 3]> {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_arena::ArenaCommand;
 use truetick_netcode::session::ClientId;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};
 use truetick_server::simulation::{Simulation, TickInput};
-use truetick_shared::arena::ArenaCommand;
 
 const CLIENTS: u32 = 64;
 

@@ -16,7 +16,12 @@ fn main() {
     let root =
         PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
     let mut files = vec![root.join("Cargo.lock")];
-    for folder in ["netcode/src", "shared/src", "server/src"] {
+    for folder in [
+        "netcode/src",
+        "shared/arena/src",
+        "shared/auction/src",
+        "server/src",
+    ] {
         println!("cargo:rerun-if-changed={}", root.join(folder).display());
         collect(&root.join(folder), &mut files);
     }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use truetick_auction::event::LotEventKind;
+use truetick_auction::terms::LotId;
 use truetick_client_sim::auction::strategy::Strategy;
 use truetick_netcode::link_sim::LinkConfig;
-use truetick_shared::auction::event::LotEventKind;
-use truetick_shared::auction::terms::LotId;
 use truetick_tests::auction::check::AuctionFigures;
 use truetick_tests::auction::plan::{AuctionPlan, Trouble};
 use truetick_tests::auction::world::{AuctionWorld, Member};

@@ -1,12 +1,12 @@
 //! An auction house at its limits: more orders than a tick takes, repetitions after all receipts
 //! were removed, bounded work.
 
+use truetick_auction::limits::{ORDERS_PER_TICK, RELEASED_AT_ONCE, WORK_PER_TICK};
+use truetick_auction::money::Amount;
+use truetick_auction::order::{Action, Admin, Answer, Command, CommandId, Outcome, Reject};
+use truetick_auction::terms::{Dutch, Increments, LotId, Pricing, Sale};
+use truetick_auction::wire::{Refusal, Reply};
 use truetick_netcode::session::UserId;
-use truetick_shared::auction::limits::{ORDERS_PER_TICK, RELEASED_AT_ONCE, WORK_PER_TICK};
-use truetick_shared::auction::money::Amount;
-use truetick_shared::auction::order::{Action, Admin, Answer, Command, CommandId, Outcome, Reject};
-use truetick_shared::auction::terms::{Dutch, Increments, LotId, Pricing, Sale};
-use truetick_shared::auction::wire::{Refusal, Reply};
 use truetick_tests::auction::audited::{AuditedRoom, RETENTION};
 
 fn english() -> Sale {
@@ -170,10 +170,10 @@ fn when_receipts_are_full_bids_are_refused_and_nothing_is_forgotten_early() {
     assert_eq!(ids.iter().filter(refused).count(), 200 - (150 - 2));
     // The administrator still can, and repetitions get their answers.
     let cancel = house.admin(Admin::Cancel { lot: LotId(7) });
-    let repeat = truetick_shared::auction::order::Bid {
+    let repeat = truetick_auction::order::Bid {
         lot: LotId(7),
         action: Action::UpTo(Amount(10)),
-        currency: truetick_shared::auction::money::Currency::EUR,
+        currency: truetick_auction::money::Currency::EUR,
         client_time_ms: 0,
     };
     house.say(1, ids[0], Command::Bid(repeat));

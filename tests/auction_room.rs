@@ -5,19 +5,19 @@ use std::time::Duration;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_auction::event::LotEventKind;
+use truetick_auction::limits::REQUEST_BYTES;
+use truetick_auction::money::{Amount, Currency};
+use truetick_auction::order::{
+    Action, Admin, Answer, Bid, BidStanding, Command, CommandId, Outcome, Reject,
+};
+use truetick_auction::terms::{Increments, LotId, Pricing, Sale};
+use truetick_auction::wire::{COMMANDS, HouseState, Refusal, Reply, Request};
 use truetick_netcode::error::WireError;
 use truetick_netcode::session::server::Resume;
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::time::Timestamp;
 use truetick_server::room::Room;
-use truetick_shared::auction::event::LotEventKind;
-use truetick_shared::auction::limits::REQUEST_BYTES;
-use truetick_shared::auction::money::{Amount, Currency};
-use truetick_shared::auction::order::{
-    Action, Admin, Answer, Bid, BidStanding, Command, CommandId, Outcome, Reject,
-};
-use truetick_shared::auction::terms::{Increments, LotId, Pricing, Sale};
-use truetick_shared::auction::wire::{COMMANDS, HouseState, Refusal, Reply, Request};
 use truetick_tests::auction::held_room::{Heard, HeldRoom};
 
 fn english(reserve: Option<u64>) -> Sale {

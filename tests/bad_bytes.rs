@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_arena::arena_schema;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::client::state::ClientState;
@@ -21,7 +22,6 @@ use truetick_netcode::session::drops::DropReason;
 use truetick_netcode::session::packet::{self, CHALLENGE_CONTENTS, Kind};
 use truetick_netcode::time::Timestamp;
 use truetick_server::files::resident_bytes;
-use truetick_shared::arena::arena_schema;
 use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::plan::SimConfig;
 use truetick_tests::tokens::{self, tokens};

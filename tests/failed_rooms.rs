@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use truetick_auction::wire::WIRE;
 use truetick_client_sim::auction::bidder::{Bidder, BidderConfig};
 use truetick_client_sim::auction::strategy::Strategy;
 use truetick_netcode::client::runtime::ClientRuntime;
@@ -22,7 +23,6 @@ use truetick_server::recording::records::End as Finish;
 use truetick_server::recording::replay::replay;
 use truetick_server::room::{Room, RoomConfig};
 use truetick_server::world_room::WorldRoom;
-use truetick_shared::auction::wire::WIRE;
 use truetick_tests::auction::world::rules;
 use truetick_tests::brittle::{Brittle, Fragile, Where};
 use truetick_tests::capture_transport::CaptureTransport;

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use truetick_arena::arena_schema;
 use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::session::drops::DropReason;
 use truetick_server::config::ServerConfig;
 use truetick_server::host::{Host, StartError, random_key};
-use truetick_shared::arena::arena_schema;
 use truetick_transport::clock;
 
 fn play(listen: &str) {

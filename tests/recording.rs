@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use truetick_arena::ArenaCommand;
 use truetick_netcode::tick::Tick;
 use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::frame::FrameError;
@@ -11,7 +12,6 @@ use truetick_server::recording::recorder::{Recorder, RecorderConfig};
 use truetick_server::recording::records::End;
 use truetick_server::recording::replay::{ReplayError, replay};
 use truetick_server::simulation::{Simulation, TickInput};
-use truetick_shared::arena::ArenaCommand;
 use truetick_tests::script::script;
 
 fn game() -> Arc<ArenaGame> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use truetick_arena::arena_schema;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::client::runtime::ClientRuntime;
@@ -21,7 +22,6 @@ use truetick_server::room::{Room, RoomConfig};
 use truetick_server::server::Server;
 use truetick_server::world_access::WorldAccess;
 use truetick_server::world_room::WorldRoom;
-use truetick_shared::arena::arena_schema;
 use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::second_game::{Push, Race};
 use truetick_tests::tokens::{SERVER, server, token};

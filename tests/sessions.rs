@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use truetick_arena::arena_schema;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::client::resumable_session::SessionProgress;
@@ -23,7 +24,6 @@ use truetick_server::room::RoomConfig;
 use truetick_server::server::Server;
 use truetick_server::session_event::SessionEvent;
 use truetick_server::world_room::WorldRoom;
-use truetick_shared::arena::arena_schema;
 use truetick_tests::by_hand::{ByHand, CLIENT};
 use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::plan::SimConfig;

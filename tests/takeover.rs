@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use truetick_arena::arena_schema;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::disconnect::DisconnectReason;
@@ -15,7 +16,6 @@ use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::room::RoomConfig;
 use truetick_server::server::Server;
 use truetick_server::world_room::WorldRoom;
-use truetick_shared::arena::arena_schema;
 use truetick_tests::capture_transport::CaptureTransport;
 use truetick_tests::tokens::{self, tokens};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_arena::{ArenaCommand, arena_schema};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::command::write_commands;
@@ -25,7 +26,6 @@ use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::room::RoomConfig;
 use truetick_server::server::Server;
 use truetick_server::world_room::WorldRoom;
-use truetick_shared::arena::{ArenaCommand, arena_schema};
 use truetick_transport::clock;
 
 use crate::{Kept, SERVER, WALL, issuer};

@@ -4,7 +4,7 @@
 use glam::Vec2;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use truetick_shared::arena::ArenaCommand;
+use truetick_arena::ArenaCommand;
 
 /// Health below which a bot flees.
 const AFRAID: f32 = 45.0;

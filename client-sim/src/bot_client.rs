@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use glam::Vec2;
+use truetick_arena::schema::player_fields::VITALS;
+use truetick_arena::step::ArenaPredict;
+use truetick_arena::{ArenaCommand, ArenaSchema};
 use truetick_netcode::client::runtime::{ClientEvent, ClientRuntime};
 use truetick_netcode::session::Role;
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{Event, PeerAddr, Transmit, TransportKind};
-use truetick_shared::arena::schema::player_fields::VITALS;
-use truetick_shared::arena::step::ArenaPredict;
-use truetick_shared::arena::{ArenaCommand, ArenaSchema};
 
 use crate::bot::{Bot, BotView};
 

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use truetick_arena::arena_schema;
 use truetick_netcode::client::bit_cost::{BitCost, MeteredEntity};
 use truetick_netcode::client::inspect::{Inspector, PacketBreakdown, SnapshotBreakdown};
 use truetick_netcode::coding::Part;
@@ -13,7 +14,6 @@ use truetick_netcode::messages::Body;
 use truetick_netcode::schema::{Audience, KindInfo, Schema};
 use truetick_server::files::read_bytes;
 use truetick_server::recording::capture::{Capture, Captured};
-use truetick_shared::arena::arena_schema;
 
 use crate::bandwidth_report::Totals;
 use crate::replay::{Outcome, show};

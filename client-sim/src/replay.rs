@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use truetick_arena::ArenaCommand;
 use truetick_netcode::messages::MismatchReport;
 use truetick_netcode::schema::Schema;
 use truetick_netcode::session::ClientId;
@@ -24,7 +25,6 @@ use truetick_server::recording::replay::{
     Replayed, Stage, first_difference, header, read_stages, replay, stages, write_stages,
 };
 use truetick_server::simulation::Simulation;
-use truetick_shared::arena::ArenaCommand;
 use truetick_transport::clock;
 
 use crate::world_dump::world_dump;

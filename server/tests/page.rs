@@ -10,6 +10,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
+use truetick_arena::arena_schema;
 use truetick_netcode::messages::{ClientMessage, decode};
 use truetick_netcode::packet::PROTOCOL;
 use truetick_netcode::session::Role;
@@ -20,7 +21,6 @@ use truetick_server::config::ServerConfig;
 use truetick_server::listeners::Listeners;
 use truetick_server::page::{PageError, PageListener};
 use truetick_server::quic_settings::QuicSettings;
-use truetick_shared::arena::arena_schema;
 use truetick_transport::quic::certificate::Fingerprint;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);

@@ -13,6 +13,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::json;
 use tempfile::tempdir;
+use truetick_auction::money::Amount;
 use truetick_client_sim::auction::bidder::Bidder;
 use truetick_client_sim::auction::crowd::{Crowd, CrowdConfig};
 use truetick_client_sim::auction::strategy::{House, Strategy};
@@ -26,7 +27,6 @@ use truetick_server::files::write_text;
 use truetick_server::journal::disk::Disk;
 use truetick_server::journal::open::{read, read_all};
 use truetick_server::journal::segment::{self, FRAMES, Mark, SegmentId};
-use truetick_shared::auction::money::Amount;
 use truetick_tests::auction::check::{Compared, compare};
 use truetick_transport::clock;
 

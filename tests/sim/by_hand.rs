@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use truetick_arena::arena_schema;
 use truetick_netcode::bits::BitWriter;
 use truetick_netcode::connection::{Connection, Messages};
 use truetick_netcode::disconnect::DisconnectReason;
@@ -15,7 +16,6 @@ use truetick_server::room::RoomConfig;
 use truetick_server::server::Server;
 use truetick_server::session_event::SessionEvent;
 use truetick_server::world_room::WorldRoom;
-use truetick_shared::arena::arena_schema;
 
 use crate::capture_transport::CaptureTransport;
 use crate::tokens;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use truetick_arena::ArenaSchema;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::client::prediction::{Cause, Misprediction};
 use truetick_netcode::client::state::{ClientState, End};
@@ -12,7 +13,6 @@ use truetick_netcode::session::token::{ConnectToken, Purpose};
 use truetick_netcode::session::{Role, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_shared::arena::ArenaSchema;
 
 use crate::check::display::Frame;
 use crate::mark::{Mark, Marks};

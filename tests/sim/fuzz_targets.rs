@@ -9,6 +9,10 @@ use crate::capture_transport::CaptureTransport;
 use crate::genuine_session::{FROM, GENUINE_MS, arena, at, client, kinds, server, talk, token};
 use crate::script::script;
 use crate::tokens;
+use truetick_arena::ArenaCommand;
+use truetick_arena::event::ArenaEvent;
+use truetick_auction::house::House;
+use truetick_auction::wire::{Reply, Request};
 use truetick_netcode::bits::BitReader;
 use truetick_netcode::client::inspect::Inspector;
 use truetick_netcode::client::snapshot_buffer::SnapshotBuffer;
@@ -38,10 +42,6 @@ use truetick_server::recording::record::{HEADER, KEYFRAME, Segment, TICK};
 use truetick_server::recording::recorder::{Recorder, RecorderConfig};
 use truetick_server::recording::replay::{read_stages, replay};
 use truetick_server::simulation::{Keyframe, Simulation};
-use truetick_shared::arena::ArenaCommand;
-use truetick_shared::arena::event::ArenaEvent;
-use truetick_shared::auction::house::House;
-use truetick_shared::auction::wire::{Reply, Request};
 
 /// Edits a genuine payload of the session and seals it again, so that it passes as one; `None` for
 /// a datagram that is no payload.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use truetick_arena::{ArenaSchema, arena_schema};
 use truetick_client_sim::bot_client::BotClient;
 use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
@@ -10,7 +11,6 @@ use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::room::RoomConfig;
 use truetick_server::server::Server;
 use truetick_server::world_room::WorldRoom;
-use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use crate::capture_transport::CaptureTransport;
 use crate::tokens;

@@ -2,9 +2,9 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_arena::ArenaCommand;
 use truetick_netcode::session::ClientId;
 use truetick_server::simulation::TickInput;
-use truetick_shared::arena::ArenaCommand;
 
 /// Returns joins, leaves and random commands of up to twelve clients for `ticks` ticks.
 pub fn script(seed: u64, ticks: usize) -> Vec<TickInput<ArenaCommand>> {

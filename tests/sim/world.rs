@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_arena::{ArenaSchema, arena_schema};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::session::token::{ConnectToken, Purpose};
@@ -15,7 +16,6 @@ use truetick_netcode::time::Timestamp;
 use truetick_server::arena::ArenaGame;
 use truetick_server::server::Server;
 use truetick_server::world_access::WorldAccess;
-use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use crate::check::Checks;
 use crate::client_process::{ClientConfig, ClientProcess};

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use truetick_arena::arena_schema;
+use truetick_auction::money::Amount;
 use truetick_client_sim::auction::crowd::{Crowd, CrowdConfig};
 use truetick_client_sim::auction::strategy::{House, Strategy};
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
@@ -11,8 +13,6 @@ use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::client::Failure;
 use truetick_netcode::session::token::Purpose;
 use truetick_netcode::session::{Role, UserId};
-use truetick_shared::arena::arena_schema;
-use truetick_shared::auction::money::Amount;
 use truetick_transport::clock;
 
 use crate::scene::{KEEPER, Scene};

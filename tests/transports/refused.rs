@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use tempfile::tempdir;
+use truetick_arena::arena_schema;
 use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
 use truetick_client_sim::token_source::TokenSource;
@@ -14,7 +15,6 @@ use truetick_netcode::transport::{Event, PeerAddr, Transport, TransportKind};
 use truetick_server::config::ServerConfig;
 use truetick_server::host::{Host, random_key};
 use truetick_server::quic_settings::QuicSettings;
-use truetick_shared::arena::arena_schema;
 use truetick_transport::clock;
 use truetick_transport::quic::certificate::Certificate;
 use truetick_transport::quic::config::Trust;

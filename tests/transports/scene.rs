@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::{TempDir, tempdir};
+use truetick_arena::arena_schema;
 use truetick_client_sim::auction::run::settings;
 use truetick_client_sim::bot_client::BotClient;
 use truetick_client_sim::client_socket::{self, ClientSocket};
@@ -18,7 +19,6 @@ use truetick_server::config::ServerConfig;
 use truetick_server::host::{Host, random_key};
 use truetick_server::room::Room;
 use truetick_server::world_room::WorldRoom;
-use truetick_shared::arena::arena_schema;
 use truetick_transport::clock;
 use truetick_transport::memory::MemoryHub;
 use truetick_transport::server_transport::ServerTransport;

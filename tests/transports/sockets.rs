@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use truetick_arena::arena_schema;
 use truetick_client_sim::connect_options::ConnectOptions;
 use truetick_client_sim::measure::ClientFigures;
 use truetick_client_sim::swarm::{Crew, Swarm, SwarmConfig};
@@ -14,7 +15,6 @@ use truetick_server::host::{Host, HostReport, random_key};
 use truetick_server::quic_settings::QuicSettings;
 use truetick_server::room::Room;
 use truetick_server::world_room::WorldRoom;
-use truetick_shared::arena::arena_schema;
 use truetick_transport::clock;
 use truetick_transport::memory::MemoryHub;
 use truetick_transport::server_transport::ServerTransport;

@@ -31,6 +31,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema_zoo::Melee;
 use serde_json::{Value, json};
+use truetick_arena::ArenaCommand;
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::bits::{BitReader, BitWriter};
 use truetick_netcode::client::{
@@ -57,7 +58,6 @@ use truetick_server::game::Game;
 use truetick_server::page::describe::describe;
 use truetick_server::room::{Room, RoomConfig};
 use truetick_server::world_room::WorldRoom;
-use truetick_shared::arena::ArenaCommand;
 use truetick_tests::loopback_client::LoopbackClient;
 use truetick_tests::tokens::wall;
 use xxhash_rust::xxh3::xxh3_64_with_seed;

@@ -15,6 +15,7 @@ use clap::Parser;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde_json::{Value, json};
+use truetick_arena::{ArenaSchema, arena_schema};
 use truetick_benches::report::give;
 use truetick_benches::{FullRoom, Kept, SERVER, WALL};
 use truetick_client_sim::connect_options::ConnectOptions;
@@ -28,7 +29,6 @@ use truetick_netcode::transport::Transport;
 use truetick_server::config::ServerConfig;
 use truetick_server::files::resident_bytes;
 use truetick_server::host::{Host, random_key};
-use truetick_shared::arena::{ArenaSchema, arena_schema};
 use truetick_transport::clock;
 use truetick_transport::udp::{UdpPath, UdpTransport};
 

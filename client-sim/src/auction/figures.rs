@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use truetick_auction::money::Amount;
+use truetick_auction::public_lot::PublicSale;
+use truetick_auction::terms::Pricing;
 use truetick_netcode::time::Timestamp;
 use truetick_server::metrics::Times;
-use truetick_shared::auction::money::Amount;
-use truetick_shared::auction::public_lot::PublicSale;
-use truetick_shared::auction::terms::Pricing;
 
 use super::bidder::Bidder;
 use super::strategy::Strategy;

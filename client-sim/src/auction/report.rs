@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use truetick_auction::terms::LotId;
 use truetick_netcode::time::Timestamp;
 use truetick_server::metrics::{RoomMetrics, Times};
-use truetick_shared::auction::terms::LotId;
 
 use super::bidder::Bidder;
 use super::figures::CrowdFigures;

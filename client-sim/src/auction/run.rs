@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tempfile::TempDir;
+use truetick_auction::money::Amount;
 use truetick_netcode::session::UserId;
 use truetick_server::auction::settings::AuctionSettings;
 use truetick_server::config::ServerConfig;
@@ -12,7 +13,6 @@ use truetick_server::files::write_text;
 use truetick_server::host::{Host, HostReport, random_key, random_u64};
 use truetick_server::listeners::Listeners;
 use truetick_server::room::Room;
-use truetick_shared::auction::money::Amount;
 use truetick_transport::clock;
 
 use super::crowd::{Crowd, CrowdConfig};

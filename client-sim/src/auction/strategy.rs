@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_auction::client::AuctionClient;
+use truetick_auction::money::{Amount, Currency};
+use truetick_auction::order::{Action, Admin, Bid, Command};
+use truetick_auction::public_lot::{PublicLot, PublicSale};
+use truetick_auction::terms::{Dutch, Extend, Increments, LotId, Pricing, Sale, SoftClose, Terms};
 use truetick_netcode::session::UserId;
 use truetick_netcode::time::Timestamp;
-use truetick_shared::auction::client::AuctionClient;
-use truetick_shared::auction::money::{Amount, Currency};
-use truetick_shared::auction::order::{Action, Admin, Bid, Command};
-use truetick_shared::auction::public_lot::{PublicLot, PublicSale};
-use truetick_shared::auction::terms::{
-    Dutch, Extend, Increments, LotId, Pricing, Sale, SoftClose, Terms,
-};
 
 /// How a bidder behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use truetick_arena::arena_schema;
 use truetick_netcode::session::token::Issuer;
 use truetick_netcode::time::Timestamp;
 use truetick_server::files::write_text;
 use truetick_server::host::random_key;
-use truetick_shared::arena::arena_schema;
 use truetick_transport::clock;
 
 use super::Common;

@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use truetick_arena::ArenaSchema;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::backoff::Backoff;
 use truetick_netcode::session::token::{ConnectToken, Purpose};
 use truetick_netcode::session::{Role, UserId};
 use truetick_netcode::time::Timestamp;
-use truetick_shared::arena::ArenaSchema;
 use truetick_transport::clock;
 
 use super::SwarmConfig;

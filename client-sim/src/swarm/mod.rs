@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use truetick_shared::arena::ArenaSchema;
+use truetick_arena::ArenaSchema;
 use truetick_transport::clock;
 
 use crate::connect_options::ConnectOptions;

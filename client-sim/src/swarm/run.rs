@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use truetick_arena::ArenaSchema;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::time::Timestamp;
-use truetick_shared::arena::ArenaSchema;
 use truetick_transport::clock;
 
 use super::member::{Member, token};

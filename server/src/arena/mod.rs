@@ -11,15 +11,15 @@ use bitcode::{Decode, Encode};
 use glam::Vec2;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_arena::components::{
+    Abilities, Body, Dice, Drone, Pickup, Place, PlayerBody, Projectile, Vitals,
+};
+use truetick_arena::map::{HALF_SIZE, PILLARS, is_solid};
+use truetick_arena::priors::PRIORS;
+use truetick_arena::{ArenaCommand, ArenaSchema, StepConfig, arena_schema};
 use truetick_netcode::replication::NetId;
 use truetick_netcode::schema::{KindId, Replicate, SchemaError};
 use truetick_netcode::session::ClientId;
-use truetick_shared::arena::components::{
-    Abilities, Body, Dice, Drone, Pickup, Place, PlayerBody, Projectile, Vitals,
-};
-use truetick_shared::arena::map::{HALF_SIZE, PILLARS, is_solid};
-use truetick_shared::arena::priors::PRIORS;
-use truetick_shared::arena::{ArenaCommand, ArenaSchema, StepConfig, arena_schema};
 
 use crate::entity_table::EntityTable;
 use crate::game::Game;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use truetick_auction::event::{Ending, LotEvent, LotEventKind};
+use truetick_auction::house::House;
+use truetick_auction::ledger::AccountIndex;
+use truetick_auction::money::Amount;
+use truetick_auction::order::{Answer, Command, CommandId, Receipt};
+use truetick_auction::terms::LotId;
 use truetick_netcode::session::UserId;
-use truetick_shared::auction::event::{Ending, LotEvent, LotEventKind};
-use truetick_shared::auction::house::House;
-use truetick_shared::auction::ledger::AccountIndex;
-use truetick_shared::auction::money::Amount;
-use truetick_shared::auction::order::{Answer, Command, CommandId, Receipt};
-use truetick_shared::auction::terms::LotId;
 
 use super::entry::{Entry, HouseReplica, TickRecord};
 use crate::journal::{Entries, Replica};

@@ -1,9 +1,9 @@
 //! The entries of a house's journal, and the state that follows from them.
 
 use bitcode::{Decode, Encode};
-use truetick_shared::auction::house::{House, HouseRules, Output, RULES};
-use truetick_shared::auction::order::{ClockOrder, Order};
-use truetick_shared::auction::public_book::PublicBook;
+use truetick_auction::house::{House, HouseRules, Output, RULES};
+use truetick_auction::order::{ClockOrder, Order};
+use truetick_auction::public_book::PublicBook;
 
 use crate::journal::{Entries, Replica};
 
@@ -259,8 +259,8 @@ impl Replica for HouseReplica {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use truetick_auction::money::Currency;
     use truetick_netcode::session::UserId;
-    use truetick_shared::auction::money::Currency;
 
     /// Entries as written by builds with version 1 of the rules.
     #[derive(Encode)]

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use truetick_auction::limits::SLOW_BYTES;
+use truetick_auction::public_book::PublicBook;
+use truetick_auction::public_lot::PublicLot;
+use truetick_auction::terms::LotId;
+use truetick_auction::wire::{LOTS, Reply};
 use truetick_netcode::messages::{ServerMessage, encode};
 use truetick_netcode::time::Timestamp;
-use truetick_shared::auction::limits::SLOW_BYTES;
-use truetick_shared::auction::public_book::PublicBook;
-use truetick_shared::auction::public_lot::PublicLot;
-use truetick_shared::auction::terms::LotId;
-use truetick_shared::auction::wire::{LOTS, Reply};
 
 use super::participant::Participant;
 use crate::room::Outbox;

@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use truetick_auction::event::Ending;
+use truetick_auction::house::House;
+use truetick_auction::ledger::Account;
+use truetick_auction::lot::Lot;
+use truetick_auction::order::{BidStanding, Outcome};
+use truetick_auction::terms::{Pricing, Sale};
 use truetick_netcode::session::UserId;
-use truetick_shared::auction::event::Ending;
-use truetick_shared::auction::house::House;
-use truetick_shared::auction::ledger::Account;
-use truetick_shared::auction::lot::Lot;
-use truetick_shared::auction::order::{BidStanding, Outcome};
-use truetick_shared::auction::terms::{Pricing, Sale};
 
 use super::audit::Audit;
 use super::entry::HouseReplica;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use truetick_auction::terms::LotId;
 use truetick_netcode::channel::Channel;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::rate::TokenBucket;
 use truetick_netcode::time::Timestamp;
-use truetick_shared::auction::terms::LotId;
 
 /// One client of the auction house.
 #[derive(Debug)]

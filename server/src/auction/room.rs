@@ -7,6 +7,12 @@ mod slices;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use truetick_auction::house::{House, HouseRules, Output, RULES};
+use truetick_auction::limits::REQUEST_BYTES;
+use truetick_auction::order::CommandId;
+use truetick_auction::public_book::PublicBook;
+use truetick_auction::terms::LotId;
+use truetick_auction::wire::{COMMANDS, HouseState, Refusal, Reply, WIRE};
 use truetick_netcode::channel::Channel;
 use truetick_netcode::error::WireError;
 use truetick_netcode::messages::decode;
@@ -16,12 +22,6 @@ use truetick_netcode::session::server::Resume;
 use truetick_netcode::session::{ClientId, Role, UserId};
 use truetick_netcode::tick::Tick;
 use truetick_netcode::time::Timestamp;
-use truetick_shared::auction::house::{House, HouseRules, Output, RULES};
-use truetick_shared::auction::limits::REQUEST_BYTES;
-use truetick_shared::auction::order::CommandId;
-use truetick_shared::auction::public_book::PublicBook;
-use truetick_shared::auction::terms::LotId;
-use truetick_shared::auction::wire::{COMMANDS, HouseState, Refusal, Reply, WIRE};
 
 use self::output::Pending;
 use self::slices::Slice;
@@ -54,14 +54,14 @@ pub struct AuctionConfig {
     pub rate: Rate,
     /// Maximum number of receipts that the house keeps, of all users. Beyond it bids are refused as
     /// [`Refusal::Busy`] until some receipts are forgotten. The last sixteenth is reserved for the
-    /// administrators. See [`truetick_shared::auction::limits::RECEIPT_BYTES`].
+    /// administrators. See [`truetick_auction::limits::RECEIPT_BYTES`].
     pub receipts: u64,
 }
 
 /// Largest amounts of work that a room has done at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Maximum work in one tick; see [`truetick_shared::auction::limits::WORK_PER_TICK`].
+    /// Maximum work in one tick; see [`truetick_auction::limits::WORK_PER_TICK`].
     pub most: usize,
     /// Number of ticks that left work for the next one.
     pub left_over: u64,

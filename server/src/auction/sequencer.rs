@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use truetick_auction::limits::{ORDER_BYTES_PER_TICK, ORDERS_PER_TICK, WAITING};
+use truetick_auction::order::{Command, CommandId, Order};
 use truetick_netcode::session::{ClientId, UserId};
-use truetick_shared::auction::limits::{ORDER_BYTES_PER_TICK, ORDERS_PER_TICK, WAITING};
-use truetick_shared::auction::order::{Command, CommandId, Order};
 
 /// A command that a client submits.
 #[derive(Clone, Debug)]
@@ -133,9 +133,9 @@ impl Sequencer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use truetick_shared::auction::money::{Amount, Currency};
-    use truetick_shared::auction::order::{Action, Bid};
-    use truetick_shared::auction::terms::LotId;
+    use truetick_auction::money::{Amount, Currency};
+    use truetick_auction::order::{Action, Bid};
+    use truetick_auction::terms::LotId;
 
     fn enqueue(sequencer: &mut Sequencer, user: u64, at_ms: u64) -> u64 {
         let (action, currency) = (Action::UpTo(Amount(5)), Currency::EUR);

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use thiserror::Error;
+use truetick_auction::house::HouseRules;
+use truetick_auction::limits::{ADMINS, RECEIPT_BYTES};
+use truetick_auction::money::Currency;
 use truetick_netcode::session::UserId;
 use truetick_netcode::session::rate::Rate;
 use truetick_netcode::time::Timestamp;
-use truetick_shared::auction::house::HouseRules;
-use truetick_shared::auction::limits::{ADMINS, RECEIPT_BYTES};
-use truetick_shared::auction::money::Currency;
 
 use super::entry::{Entry, HouseReplica};
 use super::room::{AuctionConfig, AuctionRoom};

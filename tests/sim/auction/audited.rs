@@ -4,6 +4,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use truetick_auction::house::HouseRules;
+use truetick_auction::money::{Amount, Currency};
+use truetick_auction::order::{Action, Admin, Bid, Command, CommandId};
+use truetick_auction::terms::{LotId, Sale, Terms};
+use truetick_auction::wire::{COMMANDS, Reply, Request};
 use truetick_netcode::channel::Channel;
 use truetick_netcode::messages::{ServerMessage, decode, encode};
 use truetick_netcode::session::rate::Rate;
@@ -14,11 +19,6 @@ use truetick_server::auction::entry::{Entry, HouseReplica};
 use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
 use truetick_server::journal::{CommitLog, Entries};
 use truetick_server::room::{Outbox, Room, RoomConfig};
-use truetick_shared::auction::house::HouseRules;
-use truetick_shared::auction::money::{Amount, Currency};
-use truetick_shared::auction::order::{Action, Admin, Bid, Command, CommandId};
-use truetick_shared::auction::terms::{LotId, Sale, Terms};
-use truetick_shared::auction::wire::{COMMANDS, Reply, Request};
 
 use super::world::KEEPER;
 

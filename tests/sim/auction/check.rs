@@ -1,10 +1,10 @@
 //! Invariants at the end of a run, checked against the clients' messages and the journal alone.
 
+use truetick_auction::event::LotEvent;
+use truetick_auction::public_lot::PublicLot;
 use truetick_client_sim::auction::bidder::Bidder;
 use truetick_server::auction::audit::Audit;
 use truetick_server::journal::open::read_all;
-use truetick_shared::auction::event::LotEvent;
-use truetick_shared::auction::public_lot::PublicLot;
 
 use super::world::AuctionWorld;
 

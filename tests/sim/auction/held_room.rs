@@ -3,6 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use truetick_auction::house::HouseRules;
+use truetick_auction::money::{Amount, Currency};
+use truetick_auction::order::{Action, Admin, Answer, Bid, Command, CommandId, Outcome};
+use truetick_auction::terms::{LotId, Sale, Terms};
+use truetick_auction::wire::{COMMANDS, Reply, Request};
 use truetick_netcode::channel::Channel;
 use truetick_netcode::error::WireError;
 use truetick_netcode::messages::{ServerMessage, decode, encode};
@@ -13,11 +18,6 @@ use truetick_server::auction::entry::{Entry, HouseReplica};
 use truetick_server::auction::room::{AuctionConfig, AuctionRoom};
 use truetick_server::journal::CommitLog;
 use truetick_server::room::{Outbox, Room, RoomConfig};
-use truetick_shared::auction::house::HouseRules;
-use truetick_shared::auction::money::{Amount, Currency};
-use truetick_shared::auction::order::{Action, Admin, Answer, Bid, Command, CommandId, Outcome};
-use truetick_shared::auction::terms::{LotId, Sale, Terms};
-use truetick_shared::auction::wire::{COMMANDS, Reply, Request};
 
 const BOSS: UserId = UserId(1_000);
 

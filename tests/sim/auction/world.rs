@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_auction::house::HouseRules;
+use truetick_auction::money::{Amount, Currency};
 use truetick_client_sim::auction::bidder::{Bidder, BidderConfig};
 use truetick_client_sim::auction::strategy::{House, Strategy};
 use truetick_client_sim::token_source::TokenSource;
@@ -13,8 +15,6 @@ use truetick_netcode::link_sim::{LinkConfig, LinkSim};
 use truetick_netcode::session::UserId;
 use truetick_netcode::time::Timestamp;
 use truetick_server::server::Server;
-use truetick_shared::auction::house::HouseRules;
-use truetick_shared::auction::money::{Amount, Currency};
 
 use super::check::AuctionFigures;
 use super::commits::SimDriver;

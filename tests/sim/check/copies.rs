@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use glam::Vec2;
+use truetick_arena::{ArenaSchema, arena_schema};
 use truetick_netcode::client::remote_entity::RemoteEntity;
 use truetick_netcode::limits::RING_TICKS;
 use truetick_netcode::replication::NetId;
@@ -14,7 +15,6 @@ use truetick_server::arena::ArenaGame;
 use truetick_server::game::Game;
 use truetick_server::relevance::HYSTERESIS_M;
 use truetick_server::world_access::WorldAccess;
-use truetick_shared::arena::{ArenaSchema, arena_schema};
 
 use super::Pair;
 use crate::mark::{Mark, Marks};

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_arena::{ArenaSchema, arena_schema};
 use truetick_client_sim::token_source::TokenSource;
 use truetick_netcode::link_sim::LinkConfig;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::Event;
 use truetick_server::server::Server;
-use truetick_shared::arena::{ArenaSchema, arena_schema};
 use truetick_transport::clock::{self, Instant};
 use xxhash_rust::xxh3::Xxh3;
 

@@ -4,7 +4,7 @@
 //! ```text
 //! cargo run --release -p truetick-benches --bin train -- walkers > benches/src/walker_priors.rs
 //! cargo run --release -p truetick-benches --bin train -- halo > benches/src/halo_priors.rs
-//! cargo run --release -p truetick-benches --bin train -- arena FILE > shared/src/arena/priors.rs
+//! cargo run --release -p truetick-benches --bin train -- arena FILE > shared/arena/src/priors.rs
 //! for model in "fast 16 0 40" "dense 64 32 60"; do set -- $model
 //!     cargo run --release -p truetick-benches --bin train -- bodies \
 //!         --first $2 --second $3 --rounds $4 --out netcode/rigid-body/src/$1.model \
@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use training::Training;
+use truetick_arena::arena_schema;
 use truetick_benches::halo::{Halo, halo_schema};
 use truetick_benches::traces::{FLOORS, read_trace};
 use truetick_benches::workload::{Motion, Walkers};
@@ -37,7 +38,6 @@ use truetick_server::arena::{ArenaConfig, ArenaGame};
 use truetick_server::files::{read_segments, write_bytes};
 use truetick_server::recording::replay::replay;
 use truetick_server::simulation::{Simulation, TickInput};
-use truetick_shared::arena::arena_schema;
 
 /// Make priors from play, on standard output
 #[derive(Parser)]

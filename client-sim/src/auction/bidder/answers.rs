@@ -1,12 +1,10 @@
 //! The record of what the house sent: answers, lot events and lots.
 
+use truetick_auction::client::AuctionEvent;
+use truetick_auction::event::{LotEvent, LotEventKind};
+use truetick_auction::order::{Admin, Answer, BidStanding, Command, CommandId, Outcome, Receipt};
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{Event, PeerAddr};
-use truetick_shared::auction::client::AuctionEvent;
-use truetick_shared::auction::event::{LotEvent, LotEventKind};
-use truetick_shared::auction::order::{
-    Admin, Answer, BidStanding, Command, CommandId, Outcome, Receipt,
-};
 
 use super::Bidder;
 

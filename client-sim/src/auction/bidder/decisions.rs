@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use rand::RngExt;
+use truetick_auction::order::{Admin, Command, CommandId};
+use truetick_auction::public_lot::PublicLot;
+use truetick_auction::terms::LotId;
 use truetick_netcode::client::state::ClientState;
 use truetick_netcode::time::Timestamp;
-use truetick_shared::auction::order::{Admin, Command, CommandId};
-use truetick_shared::auction::public_lot::PublicLot;
-use truetick_shared::auction::terms::LotId;
 
 use super::super::strategy::{self, House, HouseProgress, Market, Strategy};
 use super::{Bidder, OPEN};

@@ -8,6 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use truetick_auction::client::AuctionClient;
+use truetick_auction::event::LotEvent;
+use truetick_auction::order::{Command, CommandId, Receipt};
+use truetick_auction::terms::LotId;
 use truetick_netcode::client::state::{ClientState, End};
 use truetick_netcode::disconnect::DisconnectReason;
 use truetick_netcode::session::UserId;
@@ -15,10 +19,6 @@ use truetick_netcode::session::token::ConnectToken;
 use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{PeerAddr, Transmit, TransportKind};
 use truetick_server::metrics::Times;
-use truetick_shared::auction::client::AuctionClient;
-use truetick_shared::auction::event::LotEvent;
-use truetick_shared::auction::order::{Command, CommandId, Receipt};
-use truetick_shared::auction::terms::LotId;
 
 use super::strategy::{House, Strategy};
 

@@ -5,10 +5,8 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::query::Without;
 use bevy_ecs::system::Query;
 use glam::Vec2;
-use truetick_shared::arena::components::{
-    Abilities, Body, Drone, Pickup, Place, PlayerBody, Vitals,
-};
-use truetick_shared::arena::map::BODY_RADIUS;
+use truetick_arena::components::{Abilities, Body, Drone, Pickup, Place, PlayerBody, Vitals};
+use truetick_arena::map::BODY_RADIUS;
 
 use crate::arena::ArenaRules;
 use crate::entity_table::EntityTable;

@@ -4,8 +4,8 @@ use bevy_ecs::change_detection::Res;
 use bevy_ecs::system::Query;
 use glam::Vec2;
 use rand::RngExt;
-use truetick_shared::arena::components::{Body, Dice, Drone};
-use truetick_shared::arena::map::collide;
+use truetick_arena::components::{Body, Dice, Drone};
+use truetick_arena::map::collide;
 
 use crate::arena::{ArenaRules, rng};
 use crate::entity_table::EntityTable;

@@ -2,9 +2,9 @@
 
 use bevy_ecs::change_detection::{Res, ResMut};
 use bevy_ecs::system::{Commands, Query};
-use truetick_shared::arena::components::{Abilities, Body, Dice, PlayerBody, Projectile, Vitals};
-use truetick_shared::arena::map::BODY_RADIUS;
-use truetick_shared::arena::{ArenaCommand, PlayerState, step_player};
+use truetick_arena::components::{Abilities, Body, Dice, PlayerBody, Projectile, Vitals};
+use truetick_arena::map::BODY_RADIUS;
+use truetick_arena::{ArenaCommand, PlayerState, step_player};
 
 use crate::arena::{ArenaRules, free_place};
 use crate::entity_table::EntityTable;

@@ -4,14 +4,12 @@ use bevy_ecs::change_detection::{Res, ResMut};
 use bevy_ecs::query::Without;
 use bevy_ecs::system::{Commands, Query};
 use glam::Vec2;
+use truetick_arena::components::{Abilities, Body, Dice, Drone, PlayerBody, Projectile, Vitals};
+use truetick_arena::event::ArenaEvent;
+use truetick_arena::map::{BODY_RADIUS, is_solid};
 use truetick_netcode::channel::Channel;
 use truetick_netcode::messages::encode;
 use truetick_netcode::replication::NetId;
-use truetick_shared::arena::components::{
-    Abilities, Body, Dice, Drone, PlayerBody, Projectile, Vitals,
-};
-use truetick_shared::arena::event::ArenaEvent;
-use truetick_shared::arena::map::{BODY_RADIUS, is_solid};
 
 use crate::arena::{ArenaRules, free_place};
 use crate::entity_table::EntityTable;

@@ -1,13 +1,13 @@
 //! Output of the house: it waits until its entry is durable, then each client receives what is due
 //! to it.
 
+use truetick_auction::event::LotEvent;
+use truetick_auction::house::Output;
+use truetick_auction::limits::RELEASED_AT_ONCE;
+use truetick_auction::terms::LotId;
+use truetick_auction::wire::{COMMANDS, Reply};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::time::Timestamp;
-use truetick_shared::auction::event::LotEvent;
-use truetick_shared::auction::house::Output;
-use truetick_shared::auction::limits::RELEASED_AT_ONCE;
-use truetick_shared::auction::terms::LotId;
-use truetick_shared::auction::wire::{COMMANDS, Reply};
 
 use super::{AuctionRoom, BUSY};
 use crate::auction::entry::Entry;

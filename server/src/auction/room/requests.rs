@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use truetick_auction::limits::{CATALOGUE, QUESTIONS, WATCHED};
+use truetick_auction::order::{Command, CommandId};
+use truetick_auction::terms::LotId;
+use truetick_auction::wire::{HouseState, LOTS, Refusal, Reply, Request};
 use truetick_netcode::session::{ClientId, UserId};
 use truetick_netcode::time::Timestamp;
-use truetick_shared::auction::limits::{CATALOGUE, QUESTIONS, WATCHED};
-use truetick_shared::auction::order::{Command, CommandId};
-use truetick_shared::auction::terms::LotId;
-use truetick_shared::auction::wire::{HouseState, LOTS, Refusal, Reply, Request};
 
 use super::AuctionRoom;
 use super::output::ClientReply;

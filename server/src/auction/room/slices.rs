@@ -7,13 +7,13 @@
 
 use std::time::Duration;
 
+use truetick_auction::house::{Output, Step};
+use truetick_auction::limits::WORK_PER_TICK;
+use truetick_auction::order::{ClockOrder, Order};
+use truetick_auction::wire::{HouseState, Reply};
 use truetick_netcode::mutant::{Mutant, is_planted};
 use truetick_netcode::session::ClientId;
 use truetick_netcode::time::Timestamp;
-use truetick_shared::auction::house::{Output, Step};
-use truetick_shared::auction::limits::WORK_PER_TICK;
-use truetick_shared::auction::order::{ClockOrder, Order};
-use truetick_shared::auction::wire::{HouseState, Reply};
 
 use super::output::ClientReply;
 use super::{AuctionRoom, RECOVERED, STALL};

@@ -5,7 +5,7 @@ mod bids;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::auction::terms::{Extend, Pricing, SoftClose};
+use crate::terms::{Extend, Pricing, SoftClose};
 
 #[derive(Clone, Debug)]
 pub(crate) struct ModelLot {
@@ -173,7 +173,7 @@ impl Model {
     pub fn take(&mut self, order: &Order) -> Answer {
         let (key, body) = ((order.user.0, order.id.0), format!("{:?}", order.command));
         if let Some((before, outcome)) = self.answers.get(&key) {
-            let receipt = crate::auction::order::Receipt {
+            let receipt = crate::order::Receipt {
                 number: 0,
                 tick: 0,
                 outcome: *outcome,
@@ -193,7 +193,7 @@ impl Model {
             Err(reject) => Outcome::Rejected(reject),
         };
         self.answers.insert(key, (body, outcome));
-        Answer::Receipt(crate::auction::order::Receipt {
+        Answer::Receipt(crate::order::Receipt {
             number: 0,
             tick: 0,
             outcome,

@@ -11,13 +11,13 @@ use truetick_netcode::time::Timestamp;
 use truetick_netcode::transport::{Event, PeerAddr};
 
 use super::{AuctionClient, AuctionEvent};
-use crate::auction::event::LotEvent;
-use crate::auction::limits::CLIENT_EVENTS;
-use crate::auction::order::CommandId;
-use crate::auction::public_lot::PublicLot;
-use crate::auction::terms::LotId;
-use crate::auction::time_sync::Exchange;
-use crate::auction::wire::{HouseState, Refusal, Reply, Request};
+use crate::event::LotEvent;
+use crate::limits::CLIENT_EVENTS;
+use crate::order::CommandId;
+use crate::public_lot::PublicLot;
+use crate::terms::LotId;
+use crate::time_sync::Exchange;
+use crate::wire::{HouseState, Refusal, Reply, Request};
 
 /// Delay before a refused command of unknown fate is sent again.
 const AGAIN: Duration = Duration::from_secs(1);

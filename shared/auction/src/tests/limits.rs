@@ -2,9 +2,9 @@
 //! users.
 
 use super::*;
-use crate::auction::event::{Ending, LotEventKind};
-use crate::auction::limits::{FORGOTTEN_PER_STEP, SEALED_BIDDERS};
-use crate::auction::terms::Pricing;
+use crate::event::{Ending, LotEventKind};
+use crate::limits::{FORGOTTEN_PER_STEP, SEALED_BIDDERS};
+use crate::terms::Pricing;
 
 fn said(room: &mut Room, user: UserId, id: u64, command: Command) -> Answer {
     let order = Order {

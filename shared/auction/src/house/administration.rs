@@ -7,15 +7,15 @@ use truetick_netcode::session::UserId;
 
 use super::step::Chore;
 use super::{Done, House, Output};
-use crate::auction::english::English;
-use crate::auction::event::{Ending, LotEventKind};
-use crate::auction::ledger::AccountIndex;
-use crate::auction::limits::LOTS;
-use crate::auction::lot::Lot;
-use crate::auction::money::Amount;
-use crate::auction::order::{Admin, BidStanding, Reject};
-use crate::auction::public_lot::PublicTerms;
-use crate::auction::terms::{LotId, Terms};
+use crate::english::English;
+use crate::event::{Ending, LotEventKind};
+use crate::ledger::AccountIndex;
+use crate::limits::LOTS;
+use crate::lot::Lot;
+use crate::money::Amount;
+use crate::order::{Admin, BidStanding, Reject};
+use crate::public_lot::PublicTerms;
+use crate::terms::{LotId, Terms};
 
 impl House {
     /// Executes an administrator's command. Long work is left in `chores`, which run right after

@@ -1,8 +1,8 @@
 //! The rules of each kind of sale, by example.
 
 use super::*;
-use crate::auction::event::{Ending, LotEventKind};
-use crate::auction::terms::{Dutch, Extend, Pricing, SoftClose};
+use crate::event::{Ending, LotEventKind};
+use crate::terms::{Dutch, Extend, Pricing, SoftClose};
 
 #[test]
 fn the_house_bids_for_each_as_little_as_it_takes() {

@@ -1,12 +1,12 @@
 //! Closing of lots.
 
 use super::{House, Output};
-use crate::auction::event::{Ending, LotEventKind};
-use crate::auction::ledger::AccountIndex;
-use crate::auction::lot::Lot;
-use crate::auction::money::Amount;
-use crate::auction::offers::BestOffers;
-use crate::auction::terms::{LotId, Pricing, Sale};
+use crate::event::{Ending, LotEventKind};
+use crate::ledger::AccountIndex;
+use crate::lot::Lot;
+use crate::money::Amount;
+use crate::offers::BestOffers;
+use crate::terms::{LotId, Pricing, Sale};
 
 /// To whom a lot is sold, and for how much.
 #[derive(Clone, Copy)]

@@ -12,10 +12,10 @@ use std::collections::VecDeque;
 use std::ops::Bound;
 
 use super::{Answered, House, Output};
-use crate::auction::event::LotEventKind;
-use crate::auction::ledger::AccountIndex;
-use crate::auction::order::{ClockOrder, Order};
-use crate::auction::terms::LotId;
+use crate::event::LotEventKind;
+use crate::ledger::AccountIndex;
+use crate::order::{ClockOrder, Order};
+use crate::terms::LotId;
 
 /// Work that a command leads to and that may be long. It is finished before the next command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -137,7 +137,7 @@ impl Predict for ArenaPredict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::map::{HALF_SIZE, is_solid};
+    use crate::map::{HALF_SIZE, is_solid};
     use proptest::prelude::*;
 
     const CONFIG: StepConfig = StepConfig { tick_rate: 60 };

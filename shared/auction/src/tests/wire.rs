@@ -4,9 +4,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::auction::event::{LotEvent, LotEventKind};
-use crate::auction::order::Receipt;
-use crate::auction::wire::{Reply, Request, WIRE};
+use crate::event::{LotEvent, LotEventKind};
+use crate::order::Receipt;
+use crate::wire::{Reply, Request, WIRE};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

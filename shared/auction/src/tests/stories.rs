@@ -2,7 +2,7 @@
 //! retractions, closes and pauses.
 
 use super::*;
-use crate::auction::event::LotEventKind;
+use crate::event::LotEventKind;
 
 #[test]
 fn a_repeat_gets_its_receipt_and_another_body_a_conflict() {

@@ -1,9 +1,9 @@
 //! Removal of old lots and receipts, bounded in each step.
 
 use super::{House, Output};
-use crate::auction::limits::FORGOTTEN_PER_STEP;
-use crate::auction::lot::Lot;
-use crate::auction::terms::LotId;
+use crate::limits::FORGOTTEN_PER_STEP;
+use crate::lot::Lot;
+use crate::terms::LotId;
 
 impl House {
     /// Removes lots and receipts whose retention is over, up to [`FORGOTTEN_PER_STEP`]; returns how

@@ -1,13 +1,13 @@
 //! Execution of bids.
 
 use super::{Done, House, Output};
-use crate::auction::event::{Ending, LotEventKind};
-use crate::auction::ledger::AccountIndex;
-use crate::auction::limits::SEALED_BIDDERS;
-use crate::auction::money::Amount;
-use crate::auction::offers::Offer;
-use crate::auction::order::{Action, Bid, BidStanding, Reject};
-use crate::auction::terms::{LotId, Sale};
+use crate::event::{Ending, LotEventKind};
+use crate::ledger::AccountIndex;
+use crate::limits::SEALED_BIDDERS;
+use crate::money::Amount;
+use crate::offers::Offer;
+use crate::order::{Action, Bid, BidStanding, Reject};
+use crate::terms::{LotId, Sale};
 
 impl House {
     pub(super) fn bid(&mut self, account: AccountIndex, bid: &Bid, out: &mut Output) -> Done {

@@ -1,7 +1,7 @@
 //! How the slow model decides a bid, by the kind of sale.
 
 use super::*;
-use crate::auction::terms::Dutch;
+use crate::terms::Dutch;
 
 /// The user who bids on a lot.
 #[derive(Clone, Copy)]

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::model::Model;
 use super::*;
-use crate::auction::event::Ending;
-use crate::auction::public_lot::PublicLot;
-use crate::auction::terms::{Dutch, Extend, Pricing, SoftClose};
+use crate::event::Ending;
+use crate::public_lot::PublicLot;
+use crate::terms::{Dutch, Extend, Pricing, SoftClose};
 
 #[derive(Clone, Debug)]
 enum Move {
