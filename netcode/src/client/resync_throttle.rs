@@ -39,8 +39,8 @@ impl ResyncThrottle {
         is_due(&mut self.asked_at, wait, now)
     }
 
-    /// Whether to report a mismatch now: the last report was more than [`REPORT_INTERVAL`] ago. True
-    /// counts as a report.
+    /// Whether to report a mismatch now: the last report was more than [`REPORT_INTERVAL`] ago.
+    /// True counts as a report.
     pub(crate) fn may_report(&mut self, now: Timestamp) -> bool {
         is_due(&mut self.reported_at, REPORT_INTERVAL, now)
     }
