@@ -28,11 +28,11 @@ async function startDemo() {
 
 /** A path to a port of loopback; gives its own port. `start` is when its behaviour begins. */
 async function relay(port) {
-  const path = { start: performance.now(), front: createSocket("udp4"), back: createSocket("udp4") };
+  const path = { open: true, start: performance.now(), front: createSocket("udp4"), back: createSocket("udp4") };
   const pass = (send) => (datagram) => {
     const at = performance.now() - path.start;
     if (at % OUTAGE_EVERY < OUTAGE && at > OUTAGE_EVERY / 2) return;
-    setTimeout(() => send(datagram), WAY + (Math.floor(at / STEP_EVERY) % 2 ? STEP : 0));
+    setTimeout(() => path.open && send(datagram), WAY + (Math.floor(at / STEP_EVERY) % 2 ? STEP : 0));
   };
   let client;
   const up = pass((datagram) => path.back.send(datagram, port, "127.0.0.1"));
@@ -40,7 +40,10 @@ async function relay(port) {
   path.front.on("message", (datagram, from) => ((client = from), up(datagram)));
   path.back.on("message", down);
   await new Promise((done) => path.front.bind(0, "127.0.0.1", done));
-  path.close = () => [path.front, path.back].forEach((socket) => socket.close());
+  path.close = () => {
+    path.open = false;
+    [path.front, path.back].forEach((socket) => socket.close());
+  };
   return path;
 }
 
