@@ -143,7 +143,7 @@ fn describe_snapshot(
     )?;
     writeln!(
         text,
-        ", {} removal(s), {} loose",
+        ", {} removal(s), {} individual",
         header.removals.len(),
         header.individual_items
     )?;

@@ -102,7 +102,7 @@ fn server_rows(rows: &mut Rows, report: &Report) {
         rows.row(
             "wire",
             &format!(
-                "{:.1} kB/s a client, {:.0} entities in sight, {:.1} B an update, {:.0} packets/tick",
+                "{:.1} kB/s a client, {:.0} entities in interest, {:.1} B an update, {:.0} packets/tick",
                 server.bytes_out_per_client_s / 1e3,
                 snapshot.entities_per_client_mean,
                 snapshot.bytes_per_entity,

@@ -32,7 +32,7 @@ impl QuicReport {
         } = self;
         format!(
             "{seeds} seeds in {seconds:.1} s, each twice: {} failed; {datagrams} datagrams, {messages} messages, \
-             {resumes} sessions resumed, {rejoins} begun anew",
+             {resumes} sessions resumed, {rejoins} joined again",
             failures.len()
         )
     }

@@ -126,7 +126,7 @@ fn crash(arguments: &Arguments) -> Done<bool> {
             let figures = crowd.figures();
             let answers = figures.accepted + figures.rejected;
             println!(
-                "{kill} kills, {answers} answers, {} in the house",
+                "{kill} kills, {answers} answers, {} in the room",
                 figures.joined
             );
         }

@@ -152,7 +152,7 @@ pub enum Fault {
     #[display("client {_0}: crashes, and starts somewhere else")]
     MoveClient(usize),
     /// The server is drained: its clients leave at random moments, then it restarts.
-    #[display("server: is drained and starts anew")]
+    #[display("server: is drained and starts again")]
     Drain,
     /// Strangers flood the server with forged requests and copies of clients' datagrams.
     #[display("server: is flooded with requests")]

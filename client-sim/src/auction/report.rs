@@ -182,7 +182,7 @@ pub(crate) fn seen_by_all(bidders: &[Bidder]) -> (Times, u64) {
 /// The crowd on one line.
 pub fn line(report: &AuctionReport, crowd: &CrowdFigures) -> String {
     format!(
-        "{:4.0} s  {} in the house  {} commands, {} accepted, {} rejected, {} refused  answer p50 {:.1} ms p99 {:.1} ms",
+        "{:4.0} s  {} in the room  {} commands, {} accepted, {} rejected, {} refused  answer p50 {:.1} ms p99 {:.1} ms",
         report.seconds,
         crowd.joined,
         grouped(report.said),
@@ -282,7 +282,7 @@ fn title(rows: &mut Rows, report: &AuctionReport, crowd: &CrowdFigures) {
         .map(|(strategy, count)| format!("{count} {}", strategy.to_lowercase()))
         .collect();
     rows.title(&format!(
-        "Auction  {} in the house: {}",
+        "Auction  {} in the room: {}",
         crowd.joined,
         manners.join(", ")
     ));

@@ -321,7 +321,7 @@ fn prepare_next<D: Disk>(
         Next::Spoiled => {
             tracing::warn!(
                 name,
-                "the next segment is not as it was made; it is made anew"
+                "the next segment is not as it was made; it is made again"
             );
             journal
                 .disk()
