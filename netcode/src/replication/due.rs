@@ -110,11 +110,13 @@ impl ClientView {
         if parts.count == 0 {
             return;
         }
-        match if is_due {
+        // An agreed delta was looked for already where the block is due.
+        let agreed = if is_due {
             None
         } else {
             self.agreed_delta(shared, at, group, own)
-        } {
+        };
+        match agreed {
             Some(delta) => self.add_delta(shared, at, &delta),
             None => self.add_unagreed(shared, block, group, own, &parts),
         }

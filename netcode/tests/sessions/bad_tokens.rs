@@ -243,10 +243,7 @@ fn line_23_a_spoofed_request_gets_back_at_most_a_third_of_its_bytes() {
 fn line_21_a_challenge_sent_to_one_address_proves_no_other() {
     let mut world = World::new();
     let player = world.joined(1);
-    let ticket = world
-        .server
-        .ticket(player.client.unwrap(), world.now)
-        .unwrap();
+    let ticket = world.ticket(&player);
     let mut mine = world.player_of(ticket, 1);
     world.step(&mut mine);
     let victim = address(99, 9);

@@ -237,10 +237,7 @@ fn an_address_that_a_nat_gives_to_another_client_is_its_at_once_and_the_first_ke
             false => world.player(2),
             true => {
                 let other = world.joined(2);
-                let ticket = world
-                    .server
-                    .ticket(other.client.unwrap(), world.now)
-                    .unwrap();
+                let ticket = world.ticket(&other);
                 world.player_of(ticket, 3)
             }
         };
@@ -285,7 +282,7 @@ fn two_clients_whose_addresses_are_swapped_both_go_on() {
     let mut back: Vec<_> = [(&one, two.address), (&two, one.address)]
         .into_iter()
         .map(|(old, at)| {
-            let ticket = world.server.ticket(old.client.unwrap(), world.now).unwrap();
+            let ticket = world.ticket(old);
             let mut player = world.player_of(ticket, 1);
             player.address = at;
             player
@@ -354,10 +351,7 @@ fn a_genuine_token_that_is_refused_is_told_why() {
     let only = world.joined(4);
     let player = world.player(5);
     assert_eq!(denial(&mut world, player), Some(Denial::Full));
-    let ticket = world
-        .server
-        .ticket(only.client.unwrap(), world.now)
-        .unwrap();
+    let ticket = world.ticket(&only);
     world.pass(20 * MS);
     assert_eq!(world.joined(4).client, only.client);
     let player = world.player_of(ticket.clone(), 1);

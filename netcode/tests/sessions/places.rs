@@ -62,10 +62,7 @@ fn a_full_server_says_so_and_a_parked_place_is_kept_for_its_owner() {
 fn a_drained_server_takes_nobody_but_those_who_come_back() {
     let mut world = World::new();
     let player = world.joined(1);
-    let ticket = world
-        .server
-        .ticket(player.client.unwrap(), world.now)
-        .unwrap();
+    let ticket = world.ticket(&player);
     world.server.drain();
     let mut late = world.player(2);
     world.finish_joining(&mut late);

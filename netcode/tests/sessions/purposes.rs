@@ -35,10 +35,7 @@ fn a_user_who_comes_for_another_room_or_to_watch_keeps_the_first_session() {
         assert_eq!(world.server.roster().at(one.address), one.client);
         let session = world.server.roster().get(other.client.unwrap()).unwrap();
         assert_eq!((session.room, session.role), (purpose.room, purpose.role));
-        let ticket = world
-            .server
-            .ticket(other.client.unwrap(), world.now)
-            .unwrap();
+        let ticket = world.ticket(&other);
         let key = &world.issuer.key;
         let opened =
             PrivateToken::open(&ticket.sealed, key, PROTOCOL, ticket.expires, &ticket.nonce)

@@ -35,10 +35,7 @@ fn line_49_a_resume_ticket_serves_once() {
 fn line_49_a_ticket_is_not_bound_to_the_first_address_and_a_thief_of_its_request_gains_nothing() {
     let mut world = World::new();
     let player = world.joined(1);
-    let ticket = world
-        .server
-        .ticket(player.client.unwrap(), world.now)
-        .unwrap();
+    let ticket = world.ticket(&player);
     let mut moved = world.player_of(ticket, 1);
     world.step(&mut moved);
     assert_eq!(moved.session.phase(), Phase::Responding);
@@ -120,10 +117,7 @@ fn a_parked_owner_comes_back_though_its_prefix_is_full() {
     };
     let owner = world.player(1);
     let owner = at(&mut world, owner, 1);
-    let ticket = world
-        .server
-        .ticket(owner.client.unwrap(), world.now)
-        .unwrap();
+    let ticket = world.ticket(&owner);
     world.server.park(owner.client.unwrap(), world.now);
     let newcomer = world.player(2);
     assert!(at(&mut world, newcomer, 2).session.is_connected());
@@ -140,10 +134,7 @@ fn a_parked_owner_comes_back_though_its_prefix_is_full() {
 fn one_ticket_fills_no_table() {
     let mut world = World::new();
     let player = world.joined(1);
-    let ticket = world
-        .server
-        .ticket(player.client.unwrap(), world.now)
-        .unwrap();
+    let ticket = world.ticket(&player);
     let request = world.player_of(ticket, 1).request();
     (0..200).for_each(|host| world.give(address(host, 5), &request));
     assert_eq!(world.server.half_open(), 1);

@@ -333,6 +333,13 @@ impl World {
         player.client = self.server.roster().at(player.address);
     }
 
+    /// The ticket with which a player may resume its session.
+    pub fn ticket(&mut self, player: &Player) -> ConnectToken {
+        self.server
+            .ticket(player.client.unwrap(), self.now)
+            .unwrap()
+    }
+
     /// Creates a client in session.
     pub fn joined(&mut self, user: u64) -> Player {
         let mut player = self.player(user);

@@ -89,8 +89,7 @@ impl MemoryTransport {
         self.event_receiver.has_waiting()
     }
 
-    /// Passes the received events to `take`, at most `RECEIVE_BATCH`; returns
-    /// their number.
+    /// Passes the received events to `take`, at most `RECEIVE_BATCH`; returns their number.
     ///
     /// # Errors
     /// None at present.

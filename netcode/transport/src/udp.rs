@@ -137,8 +137,8 @@ impl UdpTransport {
         }
     }
 
-    /// Passes the received datagrams to `take`, at most `RECEIVE_BATCH`, and
-    /// returns their number. An error ends the call and is counted.
+    /// Passes the received datagrams to `take`, at most `RECEIVE_BATCH`, and returns their number.
+    /// An error ends the call and is counted.
     ///
     /// # Errors
     /// If the socket is closed.

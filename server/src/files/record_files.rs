@@ -174,7 +174,7 @@ impl Writing {
                 Err(error) if is_passing(&error) => {
                     if self.note_refusal(Some(error.to_string())).is_none() {
                         let file = self.files.path.display();
-                        tracing::warn!(%file, %error, "cannot write for now; it is tried again");
+                        tracing::warn!(%file, %error, "cannot write for now; the write is tried again");
                     }
                     return Ok(Some(error));
                 }

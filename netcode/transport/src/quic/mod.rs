@@ -213,8 +213,7 @@ impl QuicTransport {
         self.event_receiver.has_waiting()
     }
 
-    /// Passes the received events to `take`, at most `RECEIVE_BATCH`; returns
-    /// their number.
+    /// Passes the received events to `take`, at most `RECEIVE_BATCH`; returns their number.
     ///
     /// # Errors
     /// None at present.
